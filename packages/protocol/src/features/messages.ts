@@ -1,0 +1,110 @@
+import { z } from 'zod'
+import { event, notice, request, tool } from '../define.ts'
+import { bytes, chain, deliveryState, exactBytes, millis, peer, priority, recipientState, token } from '../fields.ts'
+import { clientId, meshId, messageId, sessionPubkey } from '../ids.ts'
+import { limits } from '../limits.ts'
+
+const route = z
+  .string()
+  .max(80)
+  .regex(/^(\*|@.{1,64}|[A-Za-z0-9_-]{43})$/u, 'expected *, @group or a session key')
+const recipients = bytes(limits.recipients * 32)
+const wraps = bytes(limits.recipients * 88)
+
+const ack = {
+  messageId,
+  /** Recipients for whom the message now survives a crash of the broker. 0 for a volatile send. */
+  queued: z.int(),
+  /** True when nothing was stored: it reached who was connected, no more is claimed. */
+  volatile: z.boolean().optional(),
+  /** Sessions that match targetSpec at the broker, but were not wrapped for. */
+  missing: z.array(peer),
+  tokens: z.array(token),
+  /** Recipients the broker does not know, or no longer. */
+  gone: z.array(sessionPubkey),
+}
+
+export const messages = {
+  send: request('send', {
+    doc: 'Sends one sealed envelope to the recipients it names. Answered after the commit. Repeating the same id repeats the answer, not the message.',
+    input: {
+      id: clientId,
+      targetSpec: z.union([route, z.array(route).min(1).max(limits.targets)]),
+      priority,
+      volatile: z.boolean().optional(),
+      nonce: exactBytes(24),
+      /** Recipients' session keys, 32 bytes each. */
+      to: recipients,
+      /** One wrap of 88 bytes per recipient; absent when the ciphertext itself is boxed for the single one. */
+      wraps: wraps.optional(),
+      ciphertext: bytes(limits.message * 1.2 + 4096),
+    },
+    reply: 'ack',
+    output: ack,
+  }),
+  sendMore: request('send_more', {
+    doc: 'Adds recipients to a message of the last 30 s: wraps only, the body is the stored one.',
+    input: { messageId, to: recipients, wraps },
+    reply: 'ack',
+    output: ack,
+  }),
+  push: event('push', {
+    doc: 'An envelope for this session. It comes again after a reconnect until it is received, so it may repeat.',
+    body: {
+      messageId,
+      id: clientId,
+      meshId,
+      senderPubkey: sessionPubkey,
+      priority,
+      targetSpec: z.union([route, z.array(route)]),
+      createdAt: millis,
+      nonce: exactBytes(24),
+      wrap: exactBytes(88).optional(),
+      /** The sender's chain and last presence, when the recipient may not have met it. */
+      chain: chain.optional(),
+      presence: token.optional(),
+      ciphertext: bytes(limits.message * 1.2 + 4096).optional(),
+      /** Unsealed text: delivered only where the signed policy allows it. */
+      plain: z.string().max(limits.message).optional(),
+    },
+  }),
+  receipt: notice('receipt', {
+    doc: 'The client opened and verified these messages (received), or refused them by name (failed).',
+    body: {
+      received: z.array(messageId).max(limits.receiptsPerFrame),
+      failed: z.array(z.object({ messageId, reason: z.string().max(64) })).max(limits.receiptsPerFrame),
+    },
+  }),
+  delivery: event('delivery', {
+    doc: 'Messages of this session reached a new rung at their recipients, in batches.',
+    body: { updates: z.array(deliveryState) },
+  }),
+  status: request('message_status', {
+    doc: 'The rung of a sent message per recipient. Any session of the sending member may ask.',
+    input: { messageId },
+    reply: 'message_status_result',
+    output: { messageId, delivered: z.boolean(), deliveredAt: millis.optional(), recipients: z.array(recipientState.extend({ connected: z.boolean() })) },
+  }),
+}
+
+const target = z.string().min(1).max(160)
+
+export const messageTools = {
+  send: tool('send_message', {
+    doc: 'Send an end-to-end encrypted message to peers: a name, "@group", "*" (everyone), or an array of these. You are never among the recipients.',
+    input: {
+      to: z.union([target, z.array(target).min(1).max(limits.targets)]).describe('Name, @group, * or an array of these'),
+      message: z.string().min(1).describe('The text, up to 64 KiB'),
+      priority: priority.optional().describe('now = urgent, interrupts; next = normal (default); low = FYI, does not wake an idle peer'),
+      re: z.string().max(64).optional().describe('The id of the message this one answers'),
+    },
+  }),
+  check: tool('check_messages', {
+    doc: 'Read the messages that wait for you, oldest first, and mark them read.',
+    input: {},
+  }),
+  status: tool('message_status', {
+    doc: 'Delivery status of a message you sent, per recipient: stored, received, surfaced, answered, or failed with the reason.',
+    input: { id: z.string().max(64).describe('The message id that send_message returned') },
+  }),
+}

@@ -1,0 +1,96 @@
+import { z } from 'zod'
+import { event, notice, request } from '../define.ts'
+import { chain, exactBytes, millis, token } from '../fields.ts'
+import { invitePubkey, memberId, memberPubkey, meshId, presenceId, rootPubkey, sessionPubkey } from '../ids.ts'
+import { limits } from '../limits.ts'
+
+const transcript = {
+  /** The broker address as the client dialled it: scheme, host and port. */
+  aud: z.string().max(256),
+  clientNonce: exactBytes(16),
+  timestamp: millis,
+}
+
+export const session = {
+  challenge: event('challenge', {
+    doc: 'The broker’s first frame on every connection. The nonce serves this connection alone.',
+    body: { v: z.literal(1), nonce: exactBytes(32), time: millis },
+  }),
+  hello: request('hello', {
+    doc: 'Proves member and session key to the broker and registers the presence. The newest valid hello of a session key wins.',
+    phase: 'greeting',
+    input: {
+      v: z.literal(1),
+      meshId,
+      memberId,
+      pubkey: memberPubkey,
+      sessionPubkey,
+      sessionId: z.string().max(64),
+      displayName: z.string().max(limits.nameChars),
+      groups: z.array(z.object({ name: z.string().max(limits.nameChars), role: z.string().max(limits.roleChars).optional() })).max(limits.groupsPerPeer),
+      ...transcript,
+      chain,
+      presence: token,
+      signature: exactBytes(64),
+      proof: exactBytes(64),
+    },
+    reply: 'hello_ack',
+    output: {
+      presenceId,
+      memberDisplayName: z.string(),
+      policy: token,
+      /** Messages waiting in the durable queue; they follow as pushes. */
+      queued: z.int(),
+    },
+  }),
+  enrol: request('enrol', {
+    doc: 'Makes the bearer of an invite a member: the joiner signed its own member certificate with the invite’s key.',
+    phase: 'greeting',
+    input: { v: z.literal(1), meshId, chain, ...transcript, proof: exactBytes(64) },
+    reply: 'enrolled',
+    output: { memberId, policy: token },
+  }),
+  createMesh: request('create_mesh', {
+    doc: 'Brings a new mesh to this broker: its root key, the founder’s admin certificate and the first policy.',
+    phase: 'greeting',
+    input: {
+      v: z.literal(1),
+      root: rootPubkey,
+      slug: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'expected a slug: a-z, 0-9 and -'),
+      chain,
+      policy: token,
+      ...transcript,
+      proof: exactBytes(64),
+    },
+    reply: 'mesh_created',
+    output: { meshId, memberId },
+  }),
+  getPolicy: request('get_policy', {
+    doc: 'The mesh’s signed policy as the broker knows it.',
+    input: {},
+    reply: 'policy',
+    output: { policy: token },
+  }),
+  setPolicy: request('set_policy', {
+    doc: 'Replaces the policy by its successor, once: policy_conflict when another came first. What it revokes is disconnected.',
+    input: { policy: token },
+  }),
+  policyChanged: event('policy_changed', {
+    doc: 'An admin changed the signed policy.',
+    body: { policy: token },
+  }),
+  createInvite: request('create_invite', {
+    doc: 'Deposits an invite certificate, so that a joiner can fetch it and its uses are counted.',
+    input: { chain },
+  }),
+  listInvites: request('list_invites', {
+    doc: 'The mesh’s invites with their uses.',
+    input: {},
+    reply: 'invites',
+    output: { invites: z.array(z.object({ invitePubkey, chain, used: z.int(), createdAt: millis })) },
+  }),
+  bye: notice('bye', {
+    doc: 'This session ends and its key is destroyed: what is queued for it fails at once, named recipient_gone.',
+    body: {},
+  }),
+}

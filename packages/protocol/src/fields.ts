@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import { limits } from './limits.ts'
+import { messageId, sessionPubkey } from './ids.ts'
+
+/** Canonical base64url of any length up to `max` bytes. */
+export const bytes = (max: number) =>
+  z
+    .string()
+    .max(Math.ceil((max * 4) / 3), `over ${max} bytes`)
+    .regex(/^[A-Za-z0-9_-]*$/, 'expected base64url')
+
+/** Base64url of exactly `n` bytes. */
+export const exactBytes = (n: number) => bytes(n).length(Math.ceil((n * 4) / 3))
+
+export const millis = z.int().nonnegative()
+
+/** A signed token of crypto.md §2.0: `payload.signature[.possession]`. */
+export const token = z
+  .string()
+  .max(limits.tokenChars)
+  .regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?$/, 'expected a signed token')
+
+export const chain = z.array(token).min(1).max(limits.chainTokens)
+
+export const priority = z.enum(['now', 'next', 'low'])
+export type Priority = z.infer<typeof priority>
+
+export const status = z.enum(['idle', 'working', 'waiting', 'dnd'])
+export type Status = z.infer<typeof status>
+
+/** The ladder: what is known of one message at one recipient, lowest first; `failed` stands beside it. */
+export const rung = z.enum(['stored', 'received', 'surfaced', 'answered', 'failed'])
+export type Rung = z.infer<typeof rung>
+
+/** A peer as the broker tells of it. Only `chain` and `presence` are proof; `status` and `connected` are the broker's word. */
+export const peer = z.object({
+  sessionPubkey,
+  /** Indexes into the `tokens` of the same frame, root side first, ending in the session certificate. */
+  chain: z.array(z.int().nonnegative()).min(2).max(limits.chainTokens),
+  presence: token,
+  status,
+  connected: z.boolean(),
+})
+export type PeerFrame = z.infer<typeof peer>
+
+export const recipientState = z.object({
+  sessionPubkey,
+  rung,
+  at: millis,
+  reason: z.string().optional(),
+})
+export type RecipientState = z.infer<typeof recipientState>
+
+export const deliveryState = recipientState.extend({ messageId })
+export type DeliveryState = z.infer<typeof deliveryState>

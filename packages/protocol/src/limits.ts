@@ -1,0 +1,48 @@
+/** Every limit of the wire, in bytes unless the name says otherwise. Both ends use these numbers. */
+export const limits = {
+  frameBeforeHello: 16 * 1024,
+  frame: 1024 * 1024,
+  jsonDepth: 32,
+  /** UTF-8 bytes of a message's text. */
+  message: 64 * 1024,
+  nameChars: 64,
+  roleChars: 64,
+  summaryChars: 280,
+  groupsPerPeer: 32,
+  recipients: 2048,
+  targets: 64,
+  tokenChars: 8192,
+  chainTokens: 5,
+  peersPerPage: 200,
+  receiptsPerFrame: 1024,
+  queuedPerSession: 1000,
+  queuedBytesPerSession: 16 * 1024 * 1024,
+} as const
+
+/** Durations of the protocol, in milliseconds. */
+export const times = {
+  skew: 300_000,
+  helloDeadline: 10_000,
+  ping: 30_000,
+  /** Three missed pings: a silent presence is marked disconnected. */
+  stale: 90_000,
+  topUp: 30_000,
+  /** Content keys are wiped after this. */
+  contentKey: 60_000,
+  messageLife: 7 * 24 * 3_600_000,
+  sessionLife: 24 * 3_600_000,
+  sessionLifeMax: 7 * 24 * 3_600_000,
+  inviteLife: 24 * 3_600_000,
+} as const
+
+/** WebSocket close codes beyond the standard ones. */
+export const closeCodes = {
+  badFrame: 4400,
+  unauthorized: 4401,
+  revoked: 4403,
+  helloTimeout: 4408,
+  replaced: 4409,
+  slowConsumer: 4410,
+  restart: 1012,
+  tooLarge: 1009,
+} as const
