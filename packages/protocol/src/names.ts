@@ -4,7 +4,7 @@ import { limits } from './limits.ts'
 const reserved = new Set(['all', '*', 'me', 'system', 'broker', 'user'])
 // Kept for the target grammar and the frame around peer text.
 const forbidden = /[@*/(),:#<>"\\[\]{}|`]/u
-const invisible = /[\p{C}\p{Zl}\p{Zp}\u{34f}\u{115f}\u{1160}\u{17b4}\u{17b5}\u{3164}\u{ffa0}]/u
+const invisible = /[\p{C}\p{Zl}\p{Zp}\u115F\u1160\u3164\uFFA0]|\u034F|\u17B4|\u17B5/u
 const group = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}._-]*$/u
 
 // Scripts that one name may mix (UTS 39, highly restrictive).

@@ -1,0 +1,26 @@
+// `pnpm bench [name…] [--json]`: every figure beside its baseline of the same run.
+import type { Row } from './table.ts'
+import { printRows } from './table.ts'
+
+const benches: Record<string, () => Promise<Row[]>> = {
+  crypto: async () => (await import('./crypto.ts')).cryptoBench(),
+  latency: async () => (await import('./latency.ts')).latencyBench(),
+  relay: async () => (await import('./relay.ts')).relayBench(),
+  start: async () => (await import('./start.ts')).startBench(),
+}
+
+const args = process.argv.slice(2)
+const json = args.includes('--json')
+const names = args.filter((a) => !a.startsWith('--'))
+const unknown = names.find((name) => !(name in benches))
+if (unknown !== undefined) {
+  console.error(`no bench ${JSON.stringify(unknown)}; there are: ${Object.keys(benches).join(' ')}`)
+  process.exit(2)
+}
+const rows: Row[] = []
+for (const [name, bench] of Object.entries(benches)) {
+  if (names.length > 0 && !names.includes(name)) continue
+  if (process.stderr.isTTY) process.stderr.write(`measuring ${name} …\n`)
+  rows.push(...(await bench()))
+}
+printRows(rows, json)
