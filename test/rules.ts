@@ -1,0 +1,170 @@
+interface Rule {
+  /** The section of the specification; two of its sections are numbered 6, 7 and 8, so those carry a word. */
+  readonly section: string
+  readonly says: string
+  /** Why no test cites the rule yet. */
+  readonly later?: string
+  /** What we do instead, and why; the citing test proves this. */
+  readonly instead?: string
+}
+
+const noState = 'shared state is not built yet'
+const noMemory = 'memory is not built yet'
+const noFiles = 'files are not built yet'
+const noWizard = 'the wizard is not built yet; launch takes flags'
+const noInstall = 'install is not built yet; launch brings the plugin along'
+
+/** Every observable sentence of the specification, in our words. A test cites a rule by `verifies('id')`. */
+export const rules = {
+  // 1 Peers
+  'peers.come-and-go': { section: '1', says: 'A session that ends leaves the list of peers; the mesh stays and others join it.' },
+  'identity.member-made-by-join': { section: '1', says: 'Joining makes a member key pair that lasts; later sessions on this machine use the same one.' },
+  'identity.member-in-config': { section: '1', says: 'The member key stands in config.json of the claudemesh home folder.' },
+  'identity.member-authorizes': { section: '1', says: 'Only who proves a member key of the mesh may connect.' },
+  'identity.session-per-launch': { section: '1', says: 'Each launch makes a fresh ed25519 key pair for its session.' },
+  'identity.same-member-sessions': { section: '1', says: 'Two sessions of one member have different keys and can write to each other.' },
+  'peers.name-flag': { section: '1', says: '--name is the label under which peers see this session.' },
+  'peers.role-flag': { section: '1', says: '--role is a free-form role that peers see.' },
+  'peers.groups-flag': { section: '1', says: '--groups puts the session into groups, each with an optional role.' },
+  'peers.status-by-hooks': { section: '1', says: 'Hooks keep the status idle or working without anybody setting it.' },
+  'peers.summary': { section: '1', says: 'set_summary sets the short description of current work that peers see.' },
+  'peers.attributes-end-with-session': { section: '1', says: 'Name, role, groups, status and summary do not outlive the session.' },
+  'peers.member-id-persists': { section: '1', says: 'Every session of a member shows the same member id.' },
+  'launch.no-prompts': { section: '1', says: 'With its flags and -y, launch asks nothing and needs no terminal of its own to be driven by scripts.' },
+  'launch.passes-arguments': { section: '1', says: 'What stands after -- reaches claude unchanged, a system prompt for instance.' },
+  'launch.behaviour-stays-local': { section: '1', says: 'Name and role go to the mesh; the system prompt goes to claude alone.' },
+  'launch.owns-the-flags': {
+    section: '1',
+    says: 'Launch brings the flags, session key, display name and session folder that claude needs.',
+    instead: 'no development-channels flag: messages come through the session’s own inbox, which needs no dialog at every launch',
+  },
+  'launch.quiet': { section: '1', says: '--quiet leaves the banner out.' },
+  'launch.autonomous': {
+    section: '1',
+    says: 'The session sends and receives without asking, and peers exchange text only.',
+    instead: 'only the tools of the mesh are allowed and no permission check is skipped, so that the promise is true',
+  },
+  'wizard.asks-what-is-missing': {
+    section: '1',
+    says: 'Launch asks for each argument that is missing, one line per question, and for none that was given.',
+    later: noWizard,
+  },
+  'wizard.optional-empty': { section: '1', says: 'Enter alone skips an optional question.', later: noWizard },
+  'wizard.confirms': { section: '1', says: 'Without -y launch explains what it will do and asks to continue.', later: noWizard },
+  'launch.single-mesh': { section: '1', says: 'A single mesh is selected without a question.' },
+
+  // 2 Groups
+  'groups.join-and-leave': { section: '2', says: 'A peer joins and leaves groups at any time, and routing follows at once.' },
+  'groups.format': { section: '2', says: 'Groups are written name or name:role, separated by commas.' },
+  'groups.role-free-form': { section: '2', says: 'A group role is any label; the broker stores it and acts on none.' },
+  'groups.no-history': { section: '2', says: 'Who joins a group later gets none of its earlier messages.' },
+  'groups.multicast': { section: '2', says: 'A message to @group reaches every member of the group and nobody else.' },
+  'groups.all': { section: '2', says: '@all means everybody, like *.' },
+  'groups.broadcast': { section: '2', says: 'A message to * reaches every other peer of the mesh.' },
+  'groups.direct': {
+    section: '2',
+    says: 'A message to a name reaches that peer alone.',
+    instead: 'the sender’s client looks names up in signed presence: a broker that resolved them could choose the reader',
+  },
+  'groups.sender-excluded': { section: '2', says: 'A message to a group never returns to its sender, who may be a member.' },
+  'groups.in-list-peers': { section: '2', says: 'list_peers shows name, status, role, groups with their roles, and summary.' },
+  'groups.role-change': { section: '2', says: 'Joining again changes the role: to lead, or back to observer.' },
+  'groups.patterns-by-convention': {
+    section: '2',
+    says: 'Leading, reviewing in a chain, flooding and delegating need nothing of the broker: every role sends alike.',
+  },
+  'groups.vote': { section: '2', says: 'Members vote by writing state, the lead counts.', later: noState },
+
+  // 6 Multi-target messages
+  'targets.string-or-array': { section: '6 targets', says: 'to is one target or an array that mixes names and groups.' },
+  'targets.deduplicated': {
+    section: '6 targets',
+    says: 'A peer that several targets name gets the message once.',
+    instead: 'the client resolves and deduplicates, since it seals for each recipient; the broker refuses repeated recipients',
+  },
+
+  // 7 Targeted views
+  'views.taught': { section: '7 views', says: 'The instructions teach to send each audience its own message instead of one broadcast.' },
+
+  // 8 AI context
+  'context.file-installed': { section: '8 context', says: 'install copies the guide CLAUDEMESH.md to the claudemesh home folder.', later: noInstall },
+  'context.tools': { section: '8 context', says: 'The instructions say which tool is for what.' },
+  'context.group-roles': { section: '8 context', says: 'They say how to read roles: a lead gathers, a member contributes, an observer watches.' },
+  'context.audience': { section: '8 context', says: 'They say when to address a peer, a group or everybody.' },
+  'context.state': { section: '8 context', says: 'They say how to read and write shared state.', later: noState },
+  'context.memory': { section: '8 context', says: 'They say how to remember and recall.', later: noMemory },
+  'context.priorities': { section: '8 context', says: 'They say that now is for urgent matters, next is normal and low is for information.' },
+  'context.replies': { section: '8 context', says: 'They say to answer a peer under its display name.' },
+  'context.summaries': { section: '8 context', says: 'They say to keep the summary meaningful.' },
+  'context.lean': { section: '8 context', says: 'The whole guide is under 2,000 tokens.' },
+
+  // 6 WebSocket protocol
+  'wire.hello': {
+    section: '6 protocol',
+    says: 'hello authenticates, registers the presence and is answered by hello_ack with presence id and member name.',
+    instead:
+      'it signs the broker’s nonce and address with both keys, and tells neither pid nor folder: a recorded hello is worthless elsewhere, and the mesh has no use for either',
+  },
+  'wire.send': { section: '6 protocol', says: 'send carries target, priority, nonce and ciphertext; ack answers with message id and how many were queued.' },
+  'wire.push': {
+    section: '6 protocol',
+    says: 'push brings message id, mesh, sender’s session key, priority, nonce, ciphertext and time of arrival at the broker.',
+  },
+  'wire.message-status': { section: '6 protocol', says: 'message_status is answered with delivered, when, and the state of each recipient.' },
+  'wire.set-status': { section: '6 protocol', says: 'set_status overrides the status.' },
+  'wire.set-summary': { section: '6 protocol', says: 'set_summary updates the summary.' },
+  'wire.list-peers': { section: '6 protocol', says: 'list_peers is answered by peers_list with the connected peers.' },
+  'wire.groups': { section: '6 protocol', says: 'join_group and leave_group change the groups of the presence.' },
+  'wire.state': { section: '6 protocol', says: 'set_state, get_state and list_state, with state_change, state_result and state_list.', later: noState },
+  'wire.memory': { section: '6 protocol', says: 'remember, recall and forget, with memory_stored and memory_results.', later: noMemory },
+  'wire.error': { section: '6 protocol', says: 'What fails is answered by error with code, message and the id of the request.' },
+
+  // 7 MCP tools
+  'tools.send-message': { section: '7 tools', says: 'send_message sends to a name, a group or *, with an optional priority.' },
+  'tools.send-files': { section: '7 tools', says: 'send_message attaches files.', later: noFiles },
+  'tools.check-messages': { section: '7 tools', says: 'check_messages returns the waiting messages and empties the buffer.' },
+  'tools.message-status': { section: '7 tools', says: 'message_status tells the delivery of a message per recipient.' },
+  'tools.list-peers': { section: '7 tools', says: 'list_peers lists all peers, or those of one group.' },
+  'tools.set-summary': { section: '7 tools', says: 'set_summary sets the summary that peers see.' },
+  'tools.set-status': { section: '7 tools', says: 'set_status sets idle, working or dnd by hand.' },
+  'tools.join-group': { section: '7 tools', says: 'join_group joins a group with an optional role.' },
+  'tools.leave-group': { section: '7 tools', says: 'leave_group leaves a group.' },
+  'tools.state': { section: '7 tools', says: 'set_state, get_state and list_state.', later: noState },
+  'tools.memory': { section: '7 tools', says: 'remember, recall and forget.', later: noMemory },
+  'tools.files': { section: '7 tools', says: 'share_file, get_file, list_files, file_status and delete_file.', later: noFiles },
+
+  // 8 Encryption
+  'encryption.direct': {
+    section: '8 encryption',
+    says: 'A direct message is a libsodium crypto_box between X25519 keys derived from the ed25519 session keys.',
+  },
+  'encryption.only-the-recipient': { section: '8 encryption', says: 'What is sealed for a session opens with the key of that session alone.' },
+  'encryption.groups': {
+    section: '8 encryption',
+    says: 'Group and broadcast messages are plaintext in base64.',
+    instead: 'the body is sealed once and its key boxed for each recipient, so that the broker reads no message at all',
+  },
+  'encryption.no-fallback': {
+    section: '8 encryption',
+    says: 'What does not decrypt is read as base64 plaintext.',
+    instead: 'it is a named refusal and never text: otherwise the broker could put words into anybody’s mouth',
+  },
+  'encryption.stable-session-key': { section: '8 encryption', says: 'The session key is made once and survives reconnects.' },
+  'encryption.queued-opens-later': { section: '8 encryption', says: 'Messages queued while a session was away open after it reconnects.' },
+
+  // 9 Production hardening
+  'presence.stale-after-3-pings': { section: '9', says: 'A presence that misses three pings, 90 s, is marked disconnected.' },
+  'broadcast.sender-excluded': { section: '9', says: 'A broadcast skips its sender.' },
+  'routing.session-keys': { section: '9', says: 'Messages go to session keys: another session of the same member does not get them.' },
+  'queue.sender-session-key': { section: '9', says: 'The queue keeps the session key of the sender, so that a message opens after the sender left.' },
+  'names.of-senders': {
+    section: '9',
+    says: 'A cache of 30 s gives a message its sender’s name.',
+    instead: 'the name comes from the verified roster that pushes keep current, so it is neither late nor the broker’s word',
+  },
+  'launch.sweeps-orphans': { section: '9', says: 'Folders of crashed sessions are removed after an hour.' },
+  'launch.no-double-flags': { section: '9', says: 'A --dangerously flag of the user is passed once, never doubled.' },
+} as const satisfies Record<string, Rule>
+
+/** A rule’s name. */
+export type RuleId = keyof typeof rules
