@@ -1,0 +1,25 @@
+export type { Calls } from './calls.ts'
+export type { Dial, Wire, WireEvents } from './dial.ts'
+export { createMesh, enrol, type CreatedMesh, type CreateMeshOptions, type Enrolled, type EnrolOptions } from './enrol.ts'
+export type { Inbox } from './inbox.ts'
+export { Mesh } from './mesh.ts'
+export type { ConnectionState } from './state.ts'
+export type {
+  ConnectOptions,
+  CreatedInvite,
+  GroupRole,
+  Identity,
+  InviteInfo,
+  InviteOptions,
+  Me,
+  MeshEvents,
+  MessageStatus,
+  Peer,
+  PolicyPin,
+  ReceivedMessage,
+  RecipientStatus,
+  RefusedMessage,
+  Resolved,
+  SendOptions,
+  SendResult,
+} from './types.ts'

@@ -1,0 +1,210 @@
+import type { MemberKey, Random, RootKey, SessionKey } from '@claudemesh/crypto'
+import type {
+  Clock,
+  ErrorCode,
+  InvitePubkey,
+  Log,
+  MemberId,
+  MemberPubkey,
+  MeshId,
+  MessageId,
+  Priority,
+  RootPubkey,
+  Rung,
+  SessionPubkey,
+  Status,
+} from '@claudemesh/protocol'
+import type { Dial } from './dial.ts'
+import type { ConnectionState } from './state.ts'
+
+/** Who a member is in one mesh; what `join` and `create` leave behind on disk. */
+export interface Identity {
+  readonly mesh: MeshId
+  readonly root: RootPubkey
+  readonly slug: string
+  readonly member: MemberKey
+  /** Certificates from the root's side up to this member's own. */
+  readonly chain: readonly string[]
+}
+
+export interface GroupRole {
+  readonly name: string
+  readonly role?: string
+}
+
+/** The highest policy ever seen, kept by the app so that an older one is refused after a restart. */
+export interface PolicyPin {
+  load(): string | undefined
+  save(token: string): void
+}
+
+export interface ConnectOptions {
+  /** The broker's WebSocket address, such as ws://127.0.0.1:7717/ws. */
+  readonly url: string
+  readonly identity: Identity
+  /** `incarnation` rises with each process that uses the same key, so that no message counter repeats. */
+  readonly session: { readonly key: SessionKey; readonly incarnation: number; readonly id: string }
+  readonly name: string
+  readonly role?: string
+  readonly groups?: readonly GroupRole[]
+  readonly summary?: string
+  readonly clock: Clock
+  readonly log?: Log
+  readonly dial: Dial
+  readonly random?: Random
+  readonly policyPin?: PolicyPin
+  /** Keep dialling when the first attempt finds no broker; otherwise `connect` rejects with `unavailable`. */
+  readonly persist?: boolean
+}
+
+/** A live session of the mesh whose certificates and presence verified. */
+export interface Peer {
+  readonly session: SessionPubkey
+  readonly member: { readonly id: MemberId; readonly key: MemberPubkey; readonly name: string; readonly role: 'admin' | 'member' }
+  readonly name: string
+  readonly role?: string
+  readonly groups: readonly GroupRole[]
+  readonly summary?: string
+  /** Of the session key, for people: `ab12 cd34`. */
+  readonly fingerprint: string
+  /** The broker's word. */
+  readonly status: Status
+  /** The broker's word; false while a lost session may still return. */
+  readonly connected: boolean
+}
+
+export interface Me {
+  readonly session: SessionPubkey
+  readonly memberId: MemberId
+  readonly name: string
+  readonly role?: string
+  readonly groups: readonly GroupRole[]
+  readonly summary?: string
+  readonly status: Status
+  readonly fingerprint: string
+}
+
+/** A message that opened and verified. */
+export interface ReceivedMessage {
+  readonly id: MessageId
+  readonly from: {
+    readonly session: SessionPubkey
+    readonly name: string
+    readonly member: { readonly id: MemberId; readonly name: string }
+    readonly fingerprint: string
+  }
+  /** The target as the sender wrote it. */
+  readonly to: string
+  readonly priority: Priority
+  readonly text: string
+  /** The message this one answers. */
+  readonly re?: string
+  readonly sentAt: number
+  readonly receivedAt: number
+  /** False only for plaintext in a mesh whose signed policy allows it. */
+  readonly verified: boolean
+}
+
+/** A message that was not shown, and why. */
+export interface RefusedMessage {
+  readonly id: MessageId
+  /** Of the key the broker named as the sender; not proof. */
+  readonly fingerprint: string
+  readonly reason: ErrorCode
+  /** `[1 message from ab12 cd34 could not be verified and was not shown]` */
+  readonly notice: string
+}
+
+export interface Resolved {
+  readonly recipients: readonly SessionPubkey[]
+  /** What the broker routes by. */
+  readonly targetSpec: string | string[]
+  /** The targets as written, for the recipients to read. */
+  readonly label: string
+  /** The targets were single peers, so that nobody can be missing. */
+  readonly direct: boolean
+}
+
+export interface SendOptions {
+  readonly to: string | readonly string[]
+  readonly message: string
+  readonly priority?: Priority
+  readonly re?: string
+  readonly volatile?: boolean
+}
+
+export interface SendResult {
+  readonly id: MessageId
+  readonly recipients: readonly { readonly session: SessionPubkey; readonly name: string }[]
+  /** Recipients for whom the broker stored it. */
+  readonly queued: number
+  readonly volatile?: true
+  /** Recipients that left before it reached the broker. */
+  readonly gone: readonly { readonly session: SessionPubkey; readonly name: string }[]
+}
+
+export interface RecipientStatus {
+  readonly session: SessionPubkey
+  readonly name: string
+  readonly rung: Rung
+  readonly at: number
+  readonly reason?: string
+  readonly connected: boolean
+}
+
+export interface MessageStatus {
+  readonly id: MessageId
+  readonly delivered: boolean
+  readonly deliveredAt?: number
+  readonly recipients: readonly RecipientStatus[]
+}
+
+export interface InviteOptions {
+  /** How many may join with it; 1 unless told. */
+  readonly max?: number
+  /** Its life in milliseconds; 24 h unless told. */
+  readonly expiresMs?: number
+  readonly role?: 'admin' | 'member'
+  /** Needed for an invite to admin rights, which only the root may sign. */
+  readonly rootKey?: RootKey
+}
+
+export interface CreatedInvite {
+  readonly key: InvitePubkey
+  /** The secret link `cm1:…`. */
+  readonly link: string
+  readonly max: number
+  readonly role: 'admin' | 'member'
+  readonly expiresAt: number
+}
+
+export interface InviteInfo {
+  readonly key: InvitePubkey
+  readonly role: 'admin' | 'member'
+  readonly max: number
+  readonly used: number
+  readonly createdAt: number
+  readonly expiresAt: number
+  readonly revoked: boolean
+}
+
+/** What `Mesh.on` reports. */
+export interface MeshEvents {
+  message: ReceivedMessage
+  refused: RefusedMessage
+  /** A peer came, changed or left. */
+  peer: { readonly session: SessionPubkey; readonly change: 'updated' | 'left' | 'stale' | 'revoked' }
+  /** A sent message reached a new rung at one recipient. */
+  delivery: {
+    readonly id: MessageId
+    readonly session: SessionPubkey
+    readonly name: string
+    readonly rung: Rung
+    readonly at: number
+    readonly reason?: string
+  }
+  /** Messages of a sender that did not arrive within the grace period. */
+  gap: { readonly from: string; readonly session: SessionPubkey; readonly missing: number }
+  state: ConnectionState
+  policy: { readonly v: number }
+}
