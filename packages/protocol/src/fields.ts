@@ -6,11 +6,11 @@ import { messageId, sessionPubkey } from './ids.ts'
 export const bytes = (max: number) =>
   z
     .string()
-    .max(Math.ceil((max * 4) / 3), `over ${max} bytes`)
+    .max(Math.ceil((max * 4) / 3), `over ${Math.floor(max)} bytes`)
     .regex(/^[A-Za-z0-9_-]*$/, 'expected base64url')
 
 /** Base64url of exactly `n` bytes. */
-export const exactBytes = (n: number) => bytes(n).length(Math.ceil((n * 4) / 3))
+export const exactBytes = (n: number) => bytes(n).length(Math.ceil((n * 4) / 3), `expected ${n} bytes in base64url`)
 
 export const millis = z.int().nonnegative()
 

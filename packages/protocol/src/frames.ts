@@ -84,8 +84,16 @@ export function parseClientFrame(json: Json): ClientFrame {
 export function check<S extends z.ZodObject>(type: string, schema: S, json: unknown): z.infer<S> {
   const result = schema.safeParse(json)
   if (result.success) return result.data
-  const issue = result.error.issues[0]
+  const issue = result.error.issues.map(nearest)[0]
   throw new MeshError(issue?.code === 'too_big' ? 'too_large' : 'bad_frame', `${type}.${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'wrong form'}`)
+}
+
+/** Of a union, the complaint of the branch that fits best: one over its limit before one of another type. */
+function nearest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== 'invalid_union') return issue
+  const inner = issue.errors.flat()
+  const best = inner.find((i) => i.code === 'too_big') ?? inner.find((i) => i.code !== 'invalid_type')
+  return best ? { ...best, path: [...issue.path, ...best.path] } : issue
 }
 
 /** The `error` frame for a caught value; what is not a MeshError becomes `internal` and says nothing of the cause. */

@@ -1,5 +1,6 @@
 import { MeshError } from './errors.ts'
-import { foldName, parseGroup } from './names.ts'
+import { limits } from './limits.ts'
+import { foldName, parseGroup, parseLabel } from './names.ts'
 
 /** What one entry of `to` means; the client resolves it over verified presence. */
 export type Target =
@@ -29,15 +30,13 @@ export function addressesOf(groups: readonly { readonly name: string }[]): Set<s
   return new Set(['*', '@all', ...groups.map((g) => `@${g.name}`)])
 }
 
-/** `frontend:lead,reviewers` as groups with roles; empty text is none. Throws `bad_name`. */
+/** `frontend:lead,reviewers` as groups with roles, the last word on each group; empty text is none. Throws `bad_name`. */
 export function parseGroupList(text: string): { name: string; role?: string }[] {
-  return text
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '')
-    .map((part) => {
-      const colon = part.indexOf(':')
-      if (colon < 0) return { name: parseGroup(part) }
-      return { name: parseGroup(part.slice(0, colon)), role: part.slice(colon + 1).trim() }
-    })
+  const roles = new Map<string, string>()
+  for (const part of text.split(',').map((p) => p.trim())) {
+    if (part === '') continue
+    const [name = '', ...role] = part.split(':')
+    roles.set(parseGroup(name.trim()), parseLabel(role.join(':'), 'role', limits.roleChars))
+  }
+  return [...roles].map(([name, role]) => (role === '' ? { name } : { name, role }))
 }
