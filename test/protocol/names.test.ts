@@ -1,5 +1,5 @@
 import { contract, foldName, limits, MeshError, parseGroup, parseLabel, parseName } from '@claudemesh/protocol'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 const refused = (says: RegExp) => expect.objectContaining({ code: 'bad_name', message: expect.stringMatching(says) })
