@@ -1,0 +1,44 @@
+export { fromB64u, toB64u } from './base64.ts'
+export {
+  verifyChain,
+  type Chain,
+  type ChainAdmin,
+  type ChainEnd,
+  type ChainInvite,
+  type ChainMember,
+  type ChainOptions,
+  type ChainSession,
+  type ChainTo,
+  type Revoked,
+} from './chain.ts'
+export { SendCounters } from './counters.ts'
+export { signCreate, signEnrol, signHello, verifyCreate, verifyEnrol, verifyHello, type Greeting } from './hello.ts'
+export type { InnerMessage } from './inner.ts'
+export { formatInviteLink, parseInviteLink, type InviteLink } from './invite-link.ts'
+export { issueInvite, issueMember, issuePresence, issueSession, type Role } from './issue.ts'
+export {
+  fingerprint,
+  inviteKey,
+  memberIdOf,
+  memberKey,
+  meshIdOf,
+  messageIdOf,
+  rootKey,
+  seedOf,
+  sessionKey,
+  type InviteKey,
+  type KeyPair,
+  type MemberKey,
+  type RootKey,
+  type SessionKey,
+} from './keys.ts'
+export { open, type Envelope, type Opened, type OpenOptions } from './open.ts'
+export { PairKeys } from './pair-keys.ts'
+export { issuePolicy, verifyPolicy, type Allow, type Policy, type PolicyOptions } from './policy.ts'
+export { verifyPresence, type Presence } from './presence.ts'
+export { webRandom, type Random } from './random.ts'
+export { ReplayWindows } from './replay-windows.ts'
+export { seal, type Addressed, type Sealed, type SealOptions } from './seal.ts'
+export { ready } from './sodium.ts'
+export { tokenHash } from './token.ts'
+export { TokenCache } from './token-cache.ts'

@@ -1,0 +1,52 @@
+import { limits, type InvitePubkey, type MemberPubkey, type MeshId, type SessionPubkey } from '@claudemesh/protocol'
+import { z } from 'zod'
+
+// Canonical: a second spelling of one key would slip past a revocation.
+const key32 = z.string().regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/)
+const mesh = z.string().transform((text) => text as MeshId)
+const memberPub = key32.transform((text) => text as MemberPubkey)
+const invitePub = key32.transform((text) => text as InvitePubkey)
+const sessionPub = key32.transform((text) => text as SessionPubkey)
+const millis = z.int().nonnegative()
+const role = z.enum(['admin', 'member'])
+const form = z.enum(['sealed', 'plain'])
+const label = z.string()
+
+const member = z.object({ t: z.literal('member'), m: mesh, k: memberPub, via: invitePub.optional(), role, name: label, iat: millis })
+
+const invite = z.object({ t: z.literal('invite'), m: mesh, k: invitePub, role, max: z.int().positive(), iat: millis, exp: millis, by: memberPub.optional() })
+
+const session = z.object({ t: z.literal('session'), m: mesh, k: sessionPub, iat: millis, exp: millis, caps: z.array(z.string()).default([]) })
+
+const presence = z.object({
+  t: z.literal('presence'),
+  m: mesh,
+  k: sessionPub,
+  seq: z.int().nonnegative(),
+  ts: millis,
+  name: label,
+  role: label.optional(),
+  groups: z.array(z.object({ name: label, role: label.optional() })).max(limits.groupsPerPeer),
+  summary: label.optional(),
+})
+
+const policy = z.object({
+  t: z.literal('policy'),
+  m: mesh,
+  v: z.int().positive(),
+  prev: key32.optional(),
+  iat: millis,
+  revoked: z.object({ members: z.array(memberPub), invites: z.array(invitePub), sessions: z.array(sessionPub), kept: z.array(memberPub).default([]) }),
+  allow: z.object({ plaintext: z.boolean(), legacyBox: z.boolean(), memory: form, state: form, files: form }),
+  brokers: z.array(z.string()),
+  cert: z.string().optional(),
+})
+
+/** The payload of every kind of token, and whether the certified key counter-signs it. */
+export const payloads = { member, invite, session, presence, policy }
+
+export type TokenType = keyof typeof payloads
+export type Payload<T extends TokenType> = z.infer<(typeof payloads)[T]>
+
+/** Tokens that certify a key carry that key's own signature too. */
+export const provesPossession = (type: TokenType): boolean => type === 'member' || type === 'session'
