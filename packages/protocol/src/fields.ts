@@ -22,6 +22,12 @@ export const token = z
 
 export const chain = z.array(token).min(1).max(limits.chainTokens)
 
+/** One address of a `send`: everybody, a group, or a session. */
+export const route = z
+  .string()
+  .max(80)
+  .regex(/^(\*|@.{1,64}|[A-Za-z0-9_-]{43})$/u, 'expected *, @group or a session key')
+
 export const priority = z.enum(['now', 'next', 'low'])
 export type Priority = z.infer<typeof priority>
 
@@ -35,8 +41,11 @@ export type Rung = z.infer<typeof rung>
 /** A peer as the broker tells of it. Only `chain` and `presence` are proof; `status` and `connected` are the broker's word. */
 export const peer = z.object({
   sessionPubkey,
-  /** Indexes into the `tokens` of the same frame, root side first, ending in the session certificate. */
-  chain: z.array(z.int().nonnegative()).min(2).max(limits.chainTokens),
+  chain: z
+    .array(z.int().nonnegative())
+    .min(2)
+    .max(limits.chainTokens)
+    .describe('Indexes into the tokens of the same frame, root side first, ending in the session certificate.'),
   presence: token,
   status,
   connected: z.boolean(),

@@ -8,3 +8,4 @@ export type { ClientId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId,
 export { closeCodes, limits, times } from './limits.ts'
 export { foldName, parseGroup, parseLabel, parseName } from './names.ts'
 export { addressesOf, parseGroupList, parseTarget, type Target } from './targets.ts'
+export { contractVersion } from './version.ts'

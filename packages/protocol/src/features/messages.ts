@@ -1,27 +1,19 @@
 import { z } from 'zod'
 import { event, notice, request, tool } from '../define.ts'
-import { bytes, chain, deliveryState, exactBytes, millis, peer, priority, recipientState, token } from '../fields.ts'
+import { bytes, chain, deliveryState, exactBytes, millis, peer, priority, recipientState, route, token } from '../fields.ts'
 import { clientId, meshId, messageId, sessionPubkey } from '../ids.ts'
 import { limits } from '../limits.ts'
 
-const route = z
-  .string()
-  .max(80)
-  .regex(/^(\*|@.{1,64}|[A-Za-z0-9_-]{43})$/u, 'expected *, @group or a session key')
 const recipients = bytes(limits.recipients * 32)
 const wraps = bytes(limits.recipients * 88)
 
 const ack = {
   messageId,
-  /** Recipients for whom the message now survives a crash of the broker. 0 for a volatile send. */
-  queued: z.int(),
-  /** True when nothing was stored: it reached who was connected, no more is claimed. */
-  volatile: z.boolean().optional(),
-  /** Sessions that match targetSpec at the broker, but were not wrapped for. */
-  missing: z.array(peer),
+  queued: z.int().describe('Recipients for whom the message now survives a crash of the broker. 0 for a volatile send.'),
+  volatile: z.boolean().optional().describe('True when nothing was stored: it reached who was connected, no more is claimed.'),
+  missing: z.array(peer).describe('Sessions that match targetSpec at the broker, but were not wrapped for.'),
   tokens: z.array(token),
-  /** Recipients the broker does not know, or no longer. */
-  gone: z.array(sessionPubkey),
+  gone: z.array(sessionPubkey).describe('Recipients the broker does not know, or no longer.'),
 }
 
 export const messages = {
@@ -33,10 +25,8 @@ export const messages = {
       priority,
       volatile: z.boolean().optional(),
       nonce: exactBytes(24),
-      /** Recipients' session keys, 32 bytes each. */
-      to: recipients,
-      /** One wrap of 88 bytes per recipient; absent when the ciphertext itself is boxed for the single one. */
-      wraps: wraps.optional(),
+      to: recipients.describe('Recipients’ session keys, 32 bytes each.'),
+      wraps: wraps.optional().describe('One wrap of 88 bytes per recipient; absent when the ciphertext itself is boxed for the single one.'),
       ciphertext: bytes(limits.message * 1.2 + 4096),
     },
     reply: 'ack',
@@ -60,12 +50,10 @@ export const messages = {
       createdAt: millis,
       nonce: exactBytes(24),
       wrap: exactBytes(88).optional(),
-      /** The sender's chain and last presence, when the recipient may not have met it. */
-      chain: chain.optional(),
+      chain: chain.optional().describe('The sender’s chain and last presence, when the recipient may not have met it.'),
       presence: token.optional(),
       ciphertext: bytes(limits.message * 1.2 + 4096).optional(),
-      /** Unsealed text: delivered only where the signed policy allows it. */
-      plain: z.string().max(limits.message).optional(),
+      plain: z.string().max(limits.message).optional().describe('Unsealed text: delivered only where the signed policy allows it.'),
     },
   }),
   receipt: notice('receipt', {

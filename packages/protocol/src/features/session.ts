@@ -5,8 +5,7 @@ import { invitePubkey, memberId, memberPubkey, meshId, presenceId, rootPubkey, s
 import { limits } from '../limits.ts'
 
 const transcript = {
-  /** The broker address as the client dialled it: scheme, host and port. */
-  aud: z.string().max(256),
+  aud: z.string().max(256).describe('The broker address as the client dialled it: scheme, host and port.'),
   clientNonce: exactBytes(16),
   timestamp: millis,
 }
@@ -39,8 +38,7 @@ export const session = {
       presenceId,
       memberDisplayName: z.string(),
       policy: token,
-      /** Messages waiting in the durable queue; they follow as pushes. */
-      queued: z.int(),
+      queued: z.int().describe('Messages waiting in the durable queue; they follow as pushes.'),
     },
   }),
   enrol: request('enrol', {
