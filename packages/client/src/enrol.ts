@@ -1,6 +1,25 @@
-import type { InviteLink, MemberKey, Random, RootKey } from '@claudemesh/crypto'
-import { MeshError, type Clock } from '@claudemesh/protocol'
+import {
+  issueMember,
+  issuePolicy,
+  memberKey,
+  meshIdOf,
+  parseInviteLink,
+  ready,
+  rootKey,
+  signCreate,
+  signEnrol,
+  verifyChain,
+  verifyPolicy,
+  webRandom,
+  type ChainInvite,
+  type InviteLink,
+  type MemberKey,
+  type Random,
+  type RootKey,
+} from '@claudemesh/crypto'
+import { MeshError, contract, isErrorCode, parseName, type Clock, type Output } from '@claudemesh/protocol'
 import type { Dial } from './dial.ts'
+import { audienceOf, greet } from './greeting.ts'
 import type { Identity } from './types.ts'
 
 export interface EnrolOptions {
@@ -18,8 +37,25 @@ export interface EnrolOptions {
 export type Enrolled = Identity & { readonly url: string; readonly policy: string }
 
 /** Makes this key a member of the link's mesh: verifies the invite up to the root in the link, signs its own certificate and has the broker count the use. */
-export async function enrol(_options: EnrolOptions): Promise<Enrolled> {
-  throw new MeshError('internal', 'not built yet')
+export async function enrol(options: EnrolOptions): Promise<Enrolled> {
+  await ready()
+  const { clock, dial, random = webRandom } = options
+  const link = typeof options.link === 'string' ? parseInviteLink(options.link) : options.link
+  const { mesh, root, url } = link
+  const name = parseName(options.name)
+  const deposit = await fetchInvite(link)
+  const invite = verifyInvite(link, deposit, clock.now())
+  const member = options.member ?? memberKey(random(32))
+  const certificate = issueMember({ mesh, subject: member, issuer: link.invite, role: invite.role, name, iat: clock.now(), via: invite.key })
+  const chain = [...deposit.chain, certificate]
+  const answer = await greet({ url, dial, clock, random }, contract.session.enrol, (transcript) => ({
+    meshId: mesh,
+    chain,
+    proof: signEnrol({ mesh, member, ...transcript }),
+  }))
+  const { policy } = answer as Output<typeof contract.session.enrol>
+  verifyPolicy(policy, { mesh, root })
+  return { mesh, root, slug: deposit.slug, member, chain, url, policy }
 }
 
 export interface CreateMeshOptions {
@@ -36,6 +72,50 @@ export interface CreateMeshOptions {
 export type CreatedMesh = Identity & { readonly url: string; readonly policy: string; readonly rootKey: RootKey }
 
 /** Brings a new mesh to a broker: root key, the founder as admin, the first policy. The root key is the caller's to keep. */
-export async function createMesh(_options: CreateMeshOptions): Promise<CreatedMesh> {
-  throw new MeshError('internal', 'not built yet')
+export async function createMesh(options: CreateMeshOptions): Promise<CreatedMesh> {
+  await ready()
+  const { url, slug, dial, clock, random = webRandom } = options
+  const key = rootKey(random(32))
+  const root = key.publicKey
+  const mesh = meshIdOf(root)
+  const member = memberKey(random(32))
+  const iat = clock.now()
+  const chain = [issueMember({ mesh, subject: member, issuer: key, role: 'admin', name: parseName(options.name), iat })]
+  const allow = { plaintext: false, legacyBox: false, memory: 'sealed', state: 'sealed', files: 'sealed' } as const
+  const revoked = { members: [], invites: [], sessions: [] }
+  const policy = issuePolicy({ mesh, issuer: key, v: 1, iat, revoked, allow, brokers: [audienceOf(url)] })
+  await greet({ url, dial, clock, random }, contract.session.createMesh, (transcript) => ({
+    root,
+    slug,
+    chain,
+    policy,
+    proof: signCreate({ mesh, root: key, ...transcript }),
+  }))
+  return { mesh, root, slug, member, chain, url, policy, rootKey: key }
+}
+
+interface Deposit {
+  readonly chain: string[]
+  readonly slug: string
+}
+
+async function fetchInvite({ httpUrl, invite }: InviteLink): Promise<Deposit> {
+  const where = `${httpUrl}/v1/invite/${invite.publicKey}`
+  const response = await fetch(where, { redirect: 'error' }).catch((cause: unknown) => {
+    throw new MeshError('unavailable', `the broker at ${httpUrl} cannot be reached`, { cause })
+  })
+  const body = (await response.json().catch(() => undefined)) as Partial<Deposit & { code: string; message: string }> | undefined
+  if (response.status === 404)
+    throw new MeshError('not_found', 'the broker does not know this invite: it was revoked, or the link is of another broker. Ask for a new one')
+  if (!response.ok) throw new MeshError(body?.code !== undefined && isErrorCode(body.code) ? body.code : 'internal', body?.message)
+  if (!Array.isArray(body?.chain) || !body.chain.every((token) => typeof token === 'string') || typeof body.slug !== 'string') {
+    throw new MeshError('bad_frame', 'the broker answered with something that is no invite')
+  }
+  return { chain: body.chain, slug: body.slug }
+}
+
+function verifyInvite({ mesh, root, invite }: InviteLink, { chain }: Deposit, now: number): ChainInvite {
+  const verified = verifyChain(chain, { mesh, root, now, ends: 'invite' }).invite
+  if (verified.key !== invite.publicKey) throw new MeshError('bad_chain', 'the broker answered with another invite than the one of the link')
+  return verified
 }

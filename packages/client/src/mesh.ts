@@ -1,80 +1,313 @@
-import { MeshError, type Contract, type MessageId, type Status } from '@claudemesh/protocol'
-import type { Calls } from './calls.ts'
-import type { Inbox } from './inbox.ts'
+import { PairKeys, ready, webRandom, type InnerMessage } from '@claudemesh/crypto'
+import { MeshError, contract, parseGroup, silent, times, type Body, type Contract, type MessageId, type Status } from '@claudemesh/protocol'
+import { callsOf, type Calls } from './calls.ts'
+import { Connection, type HelloAck } from './connection.ts'
+import { Emitter } from './emitter.ts'
+import { Inbox } from './inbox.ts'
+import { Incoming } from './incoming.ts'
+import { Invites } from './invites.ts'
+import { Outgoing } from './outgoing.ts'
+import { PolicyKeeper } from './policy.ts'
+import { Receipts } from './receipts.ts'
+import { resolve } from './resolve.ts'
+import { Roster } from './roster.ts'
+import { Self, type Attributes } from './self.ts'
 import type { ConnectionState } from './state.ts'
-import type {
-  ConnectOptions,
-  CreatedInvite,
-  InviteInfo,
-  InviteOptions,
-  Me,
-  MeshEvents,
-  MessageStatus,
-  Peer,
-  Resolved,
-  SendOptions,
-  SendResult,
-} from './types.ts'
+import type { ConnectOptions, Me, MeshEvents, MessageStatus, Peer, ReceivedMessage, Resolved, SendOptions, SendResult } from './types.ts'
+
+const renewAfter = times.sessionLife * 0.75
+const mostPages = 100
+const nobody = { members: [], invites: [], sessions: [] }
 
 /** One session in one mesh: connected, and staying so until closed. */
 export class Mesh implements AsyncDisposable {
-  declare readonly calls: Calls<Contract>
-  declare readonly inbox: Inbox
+  /** Every request of the contract, typed; most callers want the methods below. */
+  readonly calls: Calls<Contract>
+  /** Verified messages that nobody took yet. */
+  readonly inbox: Inbox
+  readonly invites: Invites
+  readonly #o: ConnectOptions
+  readonly #events: Emitter<MeshEvents>
+  readonly #self: Self
+  readonly #policy: PolicyKeeper
+  readonly #roster: Roster
+  readonly #connection: Connection
+  readonly #receipts: Receipts
+  readonly #outgoing: Outgoing
+  readonly #incoming: Incoming
+  #changing: Promise<unknown> = Promise.resolve()
+  #cancelRenewal: () => void = () => {}
+  #settled: { resolve: () => void; reject: (error: MeshError) => void } | undefined
+
+  private constructor(o: ConnectOptions) {
+    this.#o = o
+    const { identity, clock } = o
+    const { mesh, root } = identity
+    const log = o.log ?? silent
+    const random = o.random ?? webRandom
+    const me = o.session.key.publicKey
+    const keys = new PairKeys(o.session.key)
+    this.#events = new Emitter(log)
+    this.#self = new Self(o, random)
+    this.#policy = new PolicyKeeper(mesh, root, o.policyPin)
+    this.#roster = new Roster({ mesh, root, me, clock, log })
+    this.#connection = new Connection({
+      url: o.url,
+      dial: o.dial,
+      clock,
+      log,
+      random,
+      persist: o.persist ?? false,
+      hello: (challenge) => this.#self.hello(challenge),
+      accepted: (ack) => this.#accepted(ack),
+      event: (type, body) => this.#event(type, body),
+      changed: (state) => this.#changed(state),
+    })
+    this.calls = callsOf(contract, (request, input) => this.#connection.ask(request, input))
+    this.invites = new Invites(o, this.calls, random, this.#policy)
+    this.#receipts = new Receipts((body) => this.#connection.notify('receipt', body))
+    this.inbox = new Inbox(() => this.#incoming.pump())
+    this.#outgoing = new Outgoing({
+      mesh,
+      key: o.session.key,
+      incarnation: o.session.incarnation,
+      keys,
+      random,
+      clock,
+      log,
+      connection: this.#connection,
+      roster: this.#roster,
+      me: () => this.me,
+      policyMark: () => this.#policy.mark,
+    })
+    this.#incoming = new Incoming({
+      mesh,
+      me,
+      resumed: o.session.incarnation > 0,
+      keys,
+      clock,
+      log,
+      roster: this.#roster,
+      inbox: this.inbox,
+      receipts: this.#receipts,
+      events: this.#events,
+      allowPlaintext: () => this.#policy.current?.allow.plaintext ?? false,
+      arrived: (message, mark) => this.#arrived(message, mark),
+    })
+  }
 
   /** Resolves when the broker accepted the session and the roster is usable; rejects with the MeshError that stands against it. */
-  static async connect(_options: ConnectOptions): Promise<Mesh> {
-    throw new MeshError('internal', 'not built yet')
+  static async connect(options: ConnectOptions): Promise<Mesh> {
+    await ready()
+    const mesh = new Mesh(options)
+    try {
+      await new Promise<void>((resolve, reject) => {
+        mesh.#settled = { resolve, reject }
+        mesh.#connection.open()
+      })
+    } catch (error) {
+      await mesh.close()
+      throw error
+    }
+    return mesh
   }
 
   get me(): Me {
-    throw new MeshError('internal')
+    return this.#self.me
   }
 
   get state(): ConnectionState {
-    throw new MeshError('internal')
+    return this.#connection.state
+  }
+
+  /** The signed policy in force. */
+  get policy(): { readonly token: string; readonly v: number } | undefined {
+    const { token, current } = this.#policy
+    return token === undefined || !current ? undefined : { token, v: current.v }
   }
 
   /** Calls the handler at each event until the returned function is called. */
-  on<K extends keyof MeshEvents>(_event: K, _handler: (body: MeshEvents[K]) => void): () => void {
-    throw new MeshError('internal')
+  on<K extends keyof MeshEvents>(event: K, handler: (body: MeshEvents[K]) => void): () => void {
+    return this.#events.on(event, handler)
   }
 
-  /** The verified peers, by name; this session is not among them. */
-  peers(_filter: { group?: string } = {}): Peer[] {
-    throw new MeshError('internal')
+  /** The verified peers, by name; this session is not among them. Throws `bad_name` for an impossible group. */
+  peers(filter: { group?: string } = {}): Peer[] {
+    const group = filter.group === undefined ? undefined : parseGroup(filter.group)
+    return this.#roster.peers(group === undefined || group === 'all' ? {} : { group })
   }
 
   /** Throws `unknown_target` with the nearest names, `ambiguous_name`, `no_recipients` or `bad_name`. */
-  resolve(_to: string | readonly string[]): Resolved {
-    throw new MeshError('internal')
+  resolve(to: string | readonly string[]): Resolved {
+    return resolve(to, this.#roster, this.me)
   }
 
-  /** Resolves once the broker has the message: for a stored one after its commit. */
-  async send(_options: SendOptions): Promise<SendResult> {
-    throw new MeshError('internal')
+  /** Resolves once the broker has the message: for a stored one after its commit. Survives reconnects in between. */
+  send(options: SendOptions): Promise<SendResult> {
+    return this.#outgoing.send(options)
   }
 
-  /** What is known of a message that this member sent. */
-  async status(_id: MessageId): Promise<MessageStatus> {
-    throw new MeshError('internal')
+  /** What is known of a message that this member sent. Throws `not_found`. */
+  status(id: MessageId): Promise<MessageStatus> {
+    return this.#outgoing.status(id)
   }
 
-  async setSummary(_summary: string): Promise<void> {}
-  async setStatus(_status: Status): Promise<void> {}
-  async joinGroup(_name: string, _role?: string): Promise<void> {}
-  async leaveGroup(_name: string): Promise<void> {}
+  /** Throws `bad_name` when it is too long or contains invisible characters. */
+  setSummary(summary: string): Promise<void> {
+    return this.#change(
+      () => ({ summary }),
+      (presence, attributes) => this.calls.peers.setSummary({ summary: attributes.summary ?? '', presence }),
+    )
+  }
 
-  readonly invites: { create(options?: InviteOptions): Promise<CreatedInvite>; list(): Promise<InviteInfo[]> } = {
-    create: async () => {
-      throw new MeshError('internal')
-    },
-    list: async () => [],
+  async setStatus(status: Status): Promise<void> {
+    const before = this.#self.status
+    this.#self.status = status
+    try {
+      await this.calls.peers.setStatus({ status })
+    } catch (error) {
+      this.#self.status = before
+      throw error
+    }
+  }
+
+  /** Joins a group, or changes the role in it. */
+  joinGroup(name: string, role?: string): Promise<void> {
+    const group = parseGroup(name)
+    return this.#change(
+      () => ({ groups: [...this.me.groups.filter((g) => g.name !== group), { name: group, ...(role === undefined ? {} : { role }) }] }),
+      (presence) => this.calls.groups.join({ name: group, ...(role === undefined ? {} : { role }), presence }),
+    )
+  }
+
+  leaveGroup(name: string): Promise<void> {
+    const group = parseGroup(name)
+    return this.#change(
+      () => ({ groups: this.me.groups.filter((g) => g.name !== group) }),
+      (presence) => this.calls.groups.leave({ name: group, presence }),
+    )
   }
 
   /** Ends the session. With `bye` its key counts as destroyed: what is queued for it fails at once. */
-  async close(_options: { bye?: boolean } = {}): Promise<void> {}
+  async close({ bye = false }: { bye?: boolean } = {}): Promise<void> {
+    this.#receipts.flush()
+    if (bye) this.#connection.notify('bye', {})
+    await this.#connection.close()
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** One change at a time: each presence must be newer than the last one the broker accepted. */
+  #change(change: () => Partial<Attributes>, ask: (presence: string, attributes: Attributes) => Promise<unknown>): Promise<void> {
+    const done = this.#changing.then(async () => {
+      await this.#connection.ready()
+      const attributes = this.#self.with(change())
+      await ask(this.#self.presence(attributes), attributes)
+      this.#self.adopt(attributes)
+    })
+    this.#changing = done.catch(() => {})
+    return done
+  }
+
+  #accepted(ack: HelloAck): void {
+    this.#takePolicy(ack.policy)
+    this.#roster.revoke(this.#policy.current?.revoked ?? nobody)
+  }
+
+  #changed(state: ConnectionState): void {
+    if (state.phase === 'ready') {
+      this.#cancelRenewal = this.#o.clock.after(renewAfter, () => this.#connection.redial())
+      void this.#load()
+    } else {
+      this.#cancelRenewal()
+      this.#incoming.rosterReady(false)
+    }
+    if (state.phase === 'closed') this.#stop(state.reason)
+    this.#events.emit('state', state)
+  }
+
+  async #load(): Promise<void> {
+    try {
+      this.#roster.loading()
+      let cursor: string | undefined
+      for (let page = 0; page < mostPages; page++) {
+        const { peers, tokens, next } = await this.calls.peers.list(cursor === undefined ? {} : { cursor })
+        for (const peer of peers) this.#roster.update(peer, tokens)
+        cursor = next
+        if (cursor === undefined) break
+      }
+      this.#roster.loaded()
+      this.#incoming.rosterReady(true)
+      this.#settled?.resolve()
+      if (this.#self.status !== 'idle') await this.calls.peers.setStatus({ status: this.#self.status })
+    } catch (error) {
+      // A lost connection loads again by itself.
+      if (error instanceof MeshError && (error.code === 'unavailable' || error.code === 'closed')) return
+      this.#o.log?.('warn', 'roster_failed', { error: error instanceof MeshError ? error.code : 'internal' })
+      this.#connection.redial()
+    }
+  }
+
+  #event(type: string, body: unknown): void {
+    if (type === 'push') this.#incoming.take(body as Body<typeof contract.messages.push>)
+    else if (type === 'peer_update') this.#peerUpdated(body as Body<typeof contract.peers.updated>)
+    else if (type === 'peer_gone') this.#peerGone(body as Body<typeof contract.peers.gone>)
+    else if (type === 'delivery') this.#delivered(body as Body<typeof contract.messages.delivery>)
+    else if (type === 'policy_changed') this.#policyChanged((body as Body<typeof contract.session.policyChanged>).policy)
+  }
+
+  #peerUpdated({ peer, tokens }: Body<typeof contract.peers.updated>): void {
+    this.#roster.update(peer, tokens)
+    this.#events.emit('peer', { session: peer.sessionPubkey, change: 'updated' })
+  }
+
+  #peerGone({ sessionPubkey, reason }: Body<typeof contract.peers.gone>): void {
+    this.#roster.remove(sessionPubkey)
+    this.#events.emit('peer', { session: sessionPubkey, change: reason })
+  }
+
+  #delivered({ updates }: Body<typeof contract.messages.delivery>): void {
+    for (const { messageId, sessionPubkey, ...update } of updates) {
+      this.#events.emit('delivery', { id: messageId, session: sessionPubkey, name: this.#outgoing.nameOf(sessionPubkey), ...update })
+    }
+  }
+
+  #policyChanged(token: string): void {
+    try {
+      this.#takePolicy(token)
+    } catch (error) {
+      this.#o.log?.('error', 'policy_refused', { error: error instanceof MeshError ? error.code : 'internal' })
+    }
+  }
+
+  #takePolicy(token: string): void {
+    if (!this.#policy.take(token) || !this.#policy.current) return
+    const { revoked, v } = this.#policy.current
+    for (const session of this.#roster.revoke(revoked)) this.#events.emit('peer', { session, change: 'revoked' })
+    this.#events.emit('policy', { v })
+  }
+
+  #arrived(message: ReceivedMessage, mark: InnerMessage['pv']): void {
+    if (message.re !== undefined) this.#outgoing.answered(message.re, message.from.session, message.receivedAt)
+    // A peer knows a newer policy than the broker told us.
+    if (mark && mark[0] > (this.#policy.current?.v ?? 0)) this.#askPolicy(mark[0])
+  }
+
+  #askPolicy(atLeast: number): void {
+    this.calls.session.getPolicy({}).then(
+      ({ policy }) => {
+        this.#policyChanged(policy)
+        if ((this.#policy.current?.v ?? 0) < atLeast) this.#o.log?.('error', 'policy_frozen', { known: this.#policy.current?.v, told: atLeast })
+      },
+      () => {},
+    )
+  }
+
+  #stop(reason: MeshError): void {
+    this.#incoming.stop()
+    this.#roster.stop()
+    this.#settled?.reject(reason)
   }
 }

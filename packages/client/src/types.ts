@@ -89,8 +89,10 @@ export interface ReceivedMessage {
   readonly id: MessageId
   readonly from: {
     readonly session: SessionPubkey
+    /** The display name of its verified presence; `unverified` for plaintext. */
     readonly name: string
-    readonly member: { readonly id: MemberId; readonly name: string }
+    /** Absent for plaintext. */
+    readonly member?: { readonly id: MemberId; readonly name: string }
     readonly fingerprint: string
   }
   /** The target as the sender wrote it. */
@@ -148,7 +150,7 @@ export interface RecipientStatus {
   readonly name: string
   readonly rung: Rung
   readonly at: number
-  readonly reason?: string
+  readonly reason?: string | undefined
   readonly connected: boolean
 }
 
@@ -201,7 +203,7 @@ export interface MeshEvents {
     readonly name: string
     readonly rung: Rung
     readonly at: number
-    readonly reason?: string
+    readonly reason?: string | undefined
   }
   /** Messages of a sender that did not arrive within the grace period. */
   gap: { readonly from: string; readonly session: SessionPubkey; readonly missing: number }

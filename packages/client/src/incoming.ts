@@ -1,0 +1,157 @@
+import { PairKeys, ReplayWindows, fingerprint, messageIdOf, open, type Chain, type InnerMessage } from '@claudemesh/crypto'
+import {
+  MeshError,
+  contract,
+  limits,
+  type Body,
+  type Clock,
+  type ErrorCode,
+  type Log,
+  type MeshId,
+  type MessageId,
+  type SessionPubkey,
+} from '@claudemesh/protocol'
+import type { Emitter } from './emitter.ts'
+import { Gaps } from './gaps.ts'
+import type { Inbox } from './inbox.ts'
+import { Receipts } from './receipts.ts'
+import type { Roster } from './roster.ts'
+import type { MeshEvents, ReceivedMessage } from './types.ts'
+
+type Push = Body<typeof contract.messages.push>
+
+export interface IncomingOptions {
+  readonly mesh: MeshId
+  readonly me: SessionPubkey
+  /** Another process used the session key before: earlier counters are not gaps. */
+  readonly resumed: boolean
+  readonly keys: PairKeys
+  readonly clock: Clock
+  readonly log: Log
+  readonly roster: Roster
+  readonly inbox: Inbox
+  readonly receipts: Receipts
+  readonly events: Emitter<MeshEvents>
+  allowPlaintext(): boolean
+  /** A verified message came, perhaps naming one of ours. */
+  arrived(message: ReceivedMessage, policyMark: InnerMessage['pv']): void
+}
+
+const remembered = 8192
+
+/** Opens pushes in the order they came, and lets nothing through that does not verify. */
+export class Incoming {
+  readonly #o: IncomingOptions
+  readonly #windows: ReplayWindows
+  readonly #gaps: Gaps
+  readonly #held: Push[] = []
+  readonly #seen = new Set<MessageId>()
+  #ready = false
+
+  constructor(options: IncomingOptions) {
+    this.#o = options
+    this.#windows = new ReplayWindows({ resumed: options.resumed })
+    this.#gaps = new Gaps(options.clock, this.#windows, (session, missing) => options.events.emit('gap', { from: this.#nameOf(session), session, missing }))
+  }
+
+  /** Pushes before the roster is there would have no sender: they wait. */
+  rosterReady(ready: boolean): void {
+    this.#ready = ready
+    this.pump()
+  }
+
+  /** Takes a push in; what does not fit stays with the broker, which sends it again. */
+  take(push: Push): void {
+    if (this.#held.length >= limits.queuedPerSession * 2) return
+    this.#held.push(push)
+    this.pump()
+  }
+
+  /** Opens what waits, as far as the inbox has room. */
+  pump(): void {
+    while (this.#ready && this.#o.inbox.size < limits.queuedPerSession) {
+      const push = this.#held.shift()
+      if (!push) return
+      this.#receive(push)
+    }
+  }
+
+  stop(): void {
+    this.#gaps.stop()
+  }
+
+  #receive(push: Push): void {
+    if (this.#seen.has(push.messageId)) {
+      this.#o.receipts.received(push.messageId)
+      return
+    }
+    try {
+      const { message, policyMark } = this.#open(push)
+      this.#remember(push.messageId)
+      this.#o.receipts.received(message.id)
+      this.#gaps.look(message.from.session)
+      this.#o.inbox.add(message)
+      this.#o.arrived(message, policyMark)
+      this.#o.events.emit('message', message)
+    } catch (error) {
+      this.#refuse(push, error instanceof MeshError ? error.code : 'internal')
+    }
+  }
+
+  #open(push: Push): { message: ReceivedMessage; policyMark: InnerMessage['pv'] } {
+    const { mesh, me, keys, clock } = this.#o
+    const now = clock.now()
+    const sender = push.plain === undefined ? this.#senderOf(push) : {}
+    const { inner, verified } = open(push, { keys, me, mesh, sender, now, windows: this.#windows, allow: { plaintext: this.#o.allowPlaintext() } })
+    if (messageIdOf(push.senderPubkey, push.id) !== push.messageId) throw new MeshError('mismatched_envelope', 'the message id is not the sender’s')
+    const { member } = sender
+    const session = push.senderPubkey
+    const message: ReceivedMessage = {
+      id: push.messageId,
+      from: {
+        session,
+        name: member ? this.#nameOf(session) : 'unverified',
+        ...(member && { member: { id: member.id, name: member.name } }),
+        fingerprint: fingerprint(session),
+      },
+      to: inner.to,
+      priority: inner.p,
+      text: inner.b,
+      ...(inner.re === undefined ? {} : { re: inner.re }),
+      sentAt: inner.ts,
+      receivedAt: now,
+      verified,
+    }
+    return { message, policyMark: inner.pv }
+  }
+
+  #senderOf(push: Push): Chain {
+    const { roster } = this.#o
+    if (push.chain && push.presence !== undefined) roster.introduce({ session: push.senderPubkey, tokens: push.chain, presence: push.presence })
+    const believed = roster.believed(push.senderPubkey)
+    if (!believed) throw new MeshError('unknown_sender')
+    return believed.chain
+  }
+
+  #refuse(push: Push, reason: ErrorCode): void {
+    this.#o.receipts.failed(push.messageId, reason)
+    this.#o.log('warn', 'message_refused', { reason, messageId: push.messageId })
+    const from = fingerprint(push.senderPubkey)
+    this.#o.events.emit('refused', {
+      id: push.messageId,
+      fingerprint: from,
+      reason,
+      notice: `[1 message from ${from} could not be verified and was not shown]`,
+    })
+  }
+
+  #nameOf(session: SessionPubkey): string {
+    return this.#o.roster.believed(session)?.presence.name ?? fingerprint(session)
+  }
+
+  #remember(id: MessageId): void {
+    this.#seen.add(id)
+    const [oldest] = this.#seen
+    if (this.#seen.size > remembered && oldest !== undefined) this.#seen.delete(oldest)
+  }
+}

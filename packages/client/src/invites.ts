@@ -1,0 +1,71 @@
+import { formatInviteLink, inviteKey, issueInvite, verifyChain, type Random } from '@claudemesh/crypto'
+import { MeshError, times, type Contract, type InvitePubkey } from '@claudemesh/protocol'
+import type { Calls } from './calls.ts'
+import type { PolicyKeeper } from './policy.ts'
+import type { ConnectOptions, CreatedInvite, InviteInfo, InviteOptions } from './types.ts'
+
+/** Invites of this mesh, for its admins. */
+export class Invites {
+  readonly #o: ConnectOptions
+  readonly #calls: Calls<Contract>
+  readonly #random: Random
+  readonly #policy: PolicyKeeper
+
+  constructor(options: ConnectOptions, calls: Calls<Contract>, random: Random, policy: PolicyKeeper) {
+    this.#o = options
+    this.#calls = calls
+    this.#random = random
+    this.#policy = policy
+  }
+
+  /** Signs an invite and deposits it at the broker. Throws `bad_chain` when this member is no admin. */
+  async create(options: InviteOptions = {}): Promise<CreatedInvite> {
+    const { identity, clock, url } = this.#o
+    const { max = 1, expiresMs = times.inviteLife, role = 'member', rootKey } = options
+    if (!rootKey && !this.#isAdmin()) throw new MeshError('bad_chain', `only an admin of ${identity.slug} can invite; ask its founder`)
+    if (role === 'admin' && !rootKey) throw new MeshError('bad_chain', 'an invite to admin rights must be signed with the root key of the mesh')
+    const seed = this.#random(16)
+    const invite = inviteKey(identity.root, seed)
+    const iat = clock.now()
+    const certificate = issueInvite({
+      mesh: identity.mesh,
+      invite: invite.publicKey,
+      issuer: rootKey ?? identity.member,
+      role,
+      max,
+      iat,
+      exp: iat + expiresMs,
+      by: identity.member.publicKey,
+    })
+    await this.#calls.session.createInvite({ chain: rootKey ? [certificate] : [...identity.chain, certificate] })
+    return { key: invite.publicKey, link: formatInviteLink(hostOf(url), identity.root, seed), max, role, expiresAt: iat + expiresMs }
+  }
+
+  /** The mesh's invites as their signed certificates describe them; the uses are the broker's count. */
+  async list(): Promise<InviteInfo[]> {
+    const { invites } = await this.#calls.session.listInvites({})
+    const { mesh, root } = this.#o.identity
+    return invites.map(({ chain, used, createdAt, invitePubkey }) => {
+      // As of its own beginning: an expired invite is still listed.
+      const { invite } = verifyChain(chain, { mesh, root, now: createdAt, ends: 'invite' })
+      if (invite?.key !== invitePubkey) throw new MeshError('bad_chain', 'the broker lists an invite under another key')
+      return { key: invite.key, role: invite.role, max: invite.max, used, createdAt, expiresAt: invite.exp, revoked: this.#isRevoked(invite.key) }
+    })
+  }
+
+  #isAdmin(): boolean {
+    const { chain, mesh, root } = this.#o.identity
+    return chain.length === 1 && verifyChain([...chain], { mesh, root, now: this.#o.clock.now(), ends: 'member' }).member.role === 'admin'
+  }
+
+  #isRevoked(key: InvitePubkey): boolean {
+    return this.#policy.current?.revoked.invites.some((revoked) => revoked === key) ?? false
+  }
+}
+
+/** The broker's host as an invite link writes it: bare where the scheme goes without saying. */
+export function hostOf(url: string): string {
+  const { protocol, host, hostname } = new URL(url)
+  const usual = ['localhost', '127.0.0.1', '[::1]'].includes(hostname) ? 'ws:' : 'wss:'
+  return protocol === usual ? host : `${protocol}//${host}`
+}

@@ -1,0 +1,112 @@
+import { MeshError, check, fromErrorFrame, type Clock, type Json, type Request } from '@claudemesh/protocol'
+
+export interface AskOptions {
+  /** The request's id; `send` brings its own. */
+  readonly id?: string
+  /** Sent again with identical bytes after a reconnect instead of failing. Only for requests that are idempotent. */
+  readonly keep?: boolean
+  readonly timeoutMs?: number
+}
+
+interface Pending {
+  readonly request: Request
+  readonly text: string
+  readonly keep: boolean
+  sent: boolean
+  readonly resolve: (output: unknown) => void
+  readonly reject: (error: MeshError) => void
+  readonly cancelTimeout: () => void
+}
+
+const most = 4096
+
+/** Requests under way: matches answers by id, and decides what a lost connection means for each. */
+export class Requests {
+  readonly #pending = new Map<string, Pending>()
+  readonly #clock: Clock
+  #transmit: ((text: string) => void) | undefined
+  #next = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get size(): number {
+    return this.#pending.size
+  }
+
+  /** Sends a request, now or once connected, and resolves with its checked answer. Rejects with the broker's error, `timeout` or `unavailable`. */
+  ask(request: Request, input: Record<string, unknown>, options: AskOptions = {}): Promise<unknown> {
+    if (this.#pending.size >= most) return Promise.reject(new MeshError('rate_limited', `${most} requests wait for the broker already`))
+    const id = options.id ?? `r${++this.#next}`
+    if (this.#pending.has(id)) return Promise.reject(new MeshError('id_conflict', 'a request of this id is under way'))
+    return new Promise((resolve, reject) => {
+      const pending: Pending = {
+        request,
+        text: JSON.stringify({ type: request.type, ...input, id }),
+        keep: options.keep ?? false,
+        sent: false,
+        resolve,
+        reject,
+        cancelTimeout: this.#clock.after(options.timeoutMs ?? 10_000, () => this.#expire(id)),
+      }
+      this.#pending.set(id, pending)
+      this.#send(pending)
+    })
+  }
+
+  /** The connection is ready: what waits is sent, oldest first. */
+  connected(transmit: (text: string) => void): void {
+    this.#transmit = transmit
+    for (const pending of this.#pending.values()) this.#send(pending)
+  }
+
+  /** The connection is lost: what was sent and may not be repeated fails. */
+  disconnected(cause: MeshError): void {
+    this.#transmit = undefined
+    for (const [id, pending] of this.#pending) {
+      if (pending.sent && !pending.keep) this.#settle(id)?.reject(cause)
+      else pending.sent = false
+    }
+  }
+
+  /** The session is over. */
+  closed(reason: MeshError): void {
+    this.#transmit = undefined
+    for (const id of this.#pending.keys()) this.#settle(id)?.reject(reason)
+  }
+
+  /** Takes a frame with an id; false when it answers nothing that waits. */
+  answer(json: Json): boolean {
+    const id = json['id']
+    if (typeof id !== 'string' || !this.#pending.get(id)?.sent) return false
+    const pending = this.#settle(id)
+    if (!pending) return false
+    try {
+      if (json.type === 'error') throw fromErrorFrame(json)
+      if (json.type !== pending.request.reply) throw new MeshError('bad_frame', `${pending.request.type} was answered by ${json.type}`)
+      pending.resolve(check(json.type, pending.request.output, json))
+    } catch (error) {
+      pending.reject(error instanceof MeshError ? error : new MeshError('internal', undefined, { cause: error }))
+    }
+    return true
+  }
+
+  #send(pending: Pending): void {
+    if (!this.#transmit || pending.sent) return
+    pending.sent = true
+    this.#transmit(pending.text)
+  }
+
+  #expire(id: string): void {
+    const sent = this.#pending.get(id)?.sent
+    this.#settle(id)?.reject(sent ? new MeshError('timeout') : new MeshError('unavailable'))
+  }
+
+  #settle(id: string): Pending | undefined {
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
+    pending?.cancelTimeout()
+    return pending
+  }
+}

@@ -1,0 +1,95 @@
+import { MeshError, foldName, parseTarget, type Target } from '@claudemesh/protocol'
+import { nearest } from './nearest.ts'
+import type { Roster } from './roster.ts'
+import type { Me, Peer, Resolved } from './types.ts'
+
+type PeerTarget = Extract<Target, { kind: 'peer' }>
+
+interface Part {
+  readonly peers: readonly Peer[]
+  readonly route: string
+  readonly direct: boolean
+  /** Whether a peer that appears later belongs to this target too. */
+  readonly matches: (peer: Peer) => boolean
+}
+
+export interface Resolution extends Resolved {
+  readonly peers: readonly Peer[]
+  readonly matches: (peer: Peer) => boolean
+}
+
+/** The recipients of `to` among the verified peers, each once, the sender never. */
+export function resolve(to: string | readonly string[], roster: Roster, me: Me): Resolution {
+  const written = typeof to === 'string' ? [to] : to
+  const parts = written.map((text) => resolveOne(text, roster, me))
+  const peers = new Map(parts.flatMap((part) => part.peers).map((peer) => [peer.session, peer]))
+  if (peers.size === 0) throw new MeshError('no_recipients', `nobody but you answers to ${written.map((text) => JSON.stringify(text)).join(', ')}`)
+  const routes = [...new Set(parts.map((part) => part.route))]
+  return {
+    peers: [...peers.values()],
+    recipients: [...peers.keys()],
+    targetSpec: routes.length === 1 ? (routes[0] ?? '*') : routes,
+    label: written.map((text) => text.trim()).join(', '),
+    direct: parts.every((part) => part.direct),
+    matches: (peer) => parts.some((part) => part.matches(peer)),
+  }
+}
+
+function resolveOne(text: string, roster: Roster, me: Me): Part {
+  const target = parseTarget(text)
+  if (target.kind === 'everyone') return { peers: roster.peers(), route: '*', direct: false, matches: () => true }
+  if (target.kind === 'group') return groupPart(target.group, roster, me)
+  const found = findPeers(target, text.trim(), roster)
+  if (found.length > 1) throw ambiguous(text.trim(), found)
+  const [peer] = found
+  if (peer) return { peers: [peer], route: peer.session, direct: true, matches: () => false }
+  if (target.name === foldName(me.name) && target.keyPrefix === undefined && target.member === undefined)
+    return { peers: [], route: me.session, direct: true, matches: () => false }
+  throw unknown(
+    text.trim(),
+    roster.peers().map((p) => p.name),
+  )
+}
+
+function groupPart(group: string, roster: Roster, me: Me): Part {
+  const peers = roster.peers({ group })
+  const known = peers.length > 0 || me.groups.some((g) => g.name === group)
+  if (!known)
+    throw unknown(
+      `@${group}`,
+      roster.peers().flatMap((peer) => peer.groups.map((g) => `@${g.name}`)),
+    )
+  return { peers, route: `@${group}`, direct: false, matches: (peer) => peer.groups.some((g) => g.name === group) }
+}
+
+function findPeers(target: PeerTarget, text: string, roster: Roster): Peer[] {
+  const { name, keyPrefix, member } = target
+  const named = roster.peers({ name })
+  if (keyPrefix !== undefined) return named.filter((peer) => hasPrefix(peer, keyPrefix))
+  if (member !== undefined) return named.filter((peer) => foldName(peer.member.name) === member)
+  if (named.length > 0 || !/^[A-Za-z0-9_-]{4,43}$/.test(text)) return named
+  return roster.peers().filter((peer) => hasPrefix(peer, text))
+}
+
+function hasPrefix(peer: Peer, prefix: string): boolean {
+  return peer.session.startsWith(prefix) || compact(peer).startsWith(prefix.toLowerCase())
+}
+
+const compact = (peer: Peer) => peer.fingerprint.replaceAll(' ', '')
+
+function ambiguous(text: string, peers: readonly Peer[]): MeshError {
+  const choices = peers.map((peer) => `${peer.name}/${compact(peer)} (member ${peer.member.name})`)
+  return new MeshError(
+    'ambiguous_name',
+    `${peers.length} live peers answer to ${JSON.stringify(text)}: ${choices.join(', ')}. Write one of them as ${choices[0]?.split(' (')[0]}`,
+  )
+}
+
+function unknown(text: string, candidates: readonly string[]): MeshError {
+  const near = nearest(
+    foldName(text),
+    candidates.map((name) => name),
+  )
+  const hint = near.length > 0 ? `. Nearest: ${near.join(', ')}` : '. list_peers shows who is there'
+  return new MeshError('unknown_target', `no live peer or group answers to ${JSON.stringify(text)}${hint}`)
+}
