@@ -26,7 +26,7 @@ export function narrowerThan(reader: Schema, writer: Schema, path: string): stri
     const attempts = reader.anyOf.map((option) => narrowerThan(option, writer, path))
     return attempts.find((found) => found.length === 0) ?? [`${path}: fits no alternative`]
   }
-  if (`${reader.type}` !== `${writer.type}`) return [`${path}: ${writer.type} became ${reader.type}`]
+  if (reader.type !== writer.type) return [`${path}: ${writer.type} became ${reader.type}`]
   return [...values(reader, writer, path), ...bounds(reader, writer, path), ...inside(reader, writer, path)]
 }
 
