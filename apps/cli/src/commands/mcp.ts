@@ -1,0 +1,37 @@
+import type { Mesh } from '@claudemesh/client'
+import { serveMcp } from '@claudemesh/mcp'
+import type { Context } from '../context.ts'
+
+export interface McpFlags {
+  readonly handover?: string
+  readonly mesh?: string
+  readonly name?: string
+  readonly role?: string
+  readonly groups?: string
+}
+
+/** The MCP server of one Claude Code session, on stdin and stdout, until either end closes. The mesh is loaded and joined beside the handshake, never before it. */
+export async function mcp(context: Context, flags: McpFlags): Promise<void> {
+  const path = context.env['CLAUDE_CODE_MESSAGING_SOCKET']
+  const token = context.env['CLAUDE_CODE_MESSAGING_TOKEN']
+  let session: Promise<Mesh> | undefined
+  const server = await serveMcp({
+    mesh: () => (session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags))),
+    input: context.stdin,
+    output: context.stdout,
+    version: context.version,
+    clock: context.clock,
+    ...(path ? { inbox: { path, ...(token ? { token } : {}) } } : {}),
+  })
+  await Promise.race([server.closed, stopSignal()])
+  // Claude Code kills half a second after it asked; the broker is told as much of the end as fits into that.
+  await server[Symbol.asyncDispose]()
+  const mesh = await session?.catch(() => undefined)
+  await mesh?.close({ bye: flags.handover === undefined })
+}
+
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve())
+  })
+}

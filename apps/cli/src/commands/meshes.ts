@@ -1,0 +1,59 @@
+import type { Context } from '../context.ts'
+import { loadConfig, updateConfig, type MeshEntry } from '../home/config.ts'
+import { pickMesh } from '../home/meshes.ts'
+import { invocation } from '../invocation.ts'
+import { columns, type Output, type Result } from '../output.ts'
+
+/** The meshes of this user. */
+export function list(context: Context): Result {
+  const { meshes } = loadConfig(context.home)
+  const rows = meshes.map((entry) => [entry.slug, entry.role, `as ${entry.name}`, entry.url])
+  return {
+    json: { meshes: meshes.map(({ slug, mesh, url, name, role }) => ({ slug, mesh, url, name, role })) },
+    text: rows.length ? columns(rows) : `no meshes yet; try ${invocation(context)} up`,
+  }
+}
+
+/** Forgets a membership: its member key is destroyed on this machine. */
+export async function leave(context: Context, slug: string): Promise<Result> {
+  const entry = pickMesh(loadConfig(context.home), slug)
+  await updateConfig(context.home, (config) => ({ ...config, meshes: config.meshes.filter((known) => known.mesh !== entry.mesh) }))
+  return { json: { left: entry.slug, mesh: entry.mesh }, text: `left ${entry.slug}; coming back takes a new invite` }
+}
+
+/** Whether each mesh's broker answers. Failed when one does not. */
+export async function status(context: Context, output: Output, flags: { mesh?: string }): Promise<Result & { failed: boolean }> {
+  const config = loadConfig(context.home)
+  const meshes = flags.mesh === undefined ? config.meshes : [pickMesh(config, flags.mesh)]
+  const states = await Promise.all(meshes.map(async (entry) => ({ slug: entry.slug, url: entry.url, ...(await reach(entry)) })))
+  const rows = states.map((one) => [
+    one.slug,
+    one.reachable ? output.style('green', 'reachable') : output.style('red', 'unreachable'),
+    one.url,
+    one.reason ?? `${one.ms} ms`,
+  ])
+  return {
+    failed: states.some((one) => !one.reachable),
+    json: { meshes: states },
+    text: rows.length ? columns(rows) : `no meshes yet; try ${invocation(context)} up`,
+  }
+}
+
+async function reach(entry: MeshEntry): Promise<{ reachable: boolean; ms?: number; reason?: string }> {
+  const health = new URL('/healthz', entry.url.replace(/^ws/, 'http'))
+  const started = performance.now()
+  try {
+    const response = await fetch(health, { signal: AbortSignal.timeout(5000) })
+    await response.body?.cancel()
+    if (!response.ok) return { reachable: false, reason: `answered ${response.status}` }
+    return { reachable: true, ms: Math.round(performance.now() - started) }
+  } catch (error) {
+    return { reachable: false, reason: reasonOf(error) }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  if ((cause as NodeJS.ErrnoException).code === 'ECONNREFUSED') return 'nothing listens there; is the broker up?'
+  return cause instanceof Error ? cause.message : 'unknown failure'
+}

@@ -1,0 +1,67 @@
+import { join, resolve } from 'node:path'
+import type { Context } from '../context.ts'
+import { Failure } from '../failure.ts'
+import { startDetached } from '../local/detached.ts'
+import { startEmbedded } from '../local/embedded.ts'
+import { ensureLocalMesh } from '../local/local-mesh.ts'
+import { announce, findRunning, type Running } from '../local/runfile.ts'
+import { invocation } from '../invocation.ts'
+import type { Output } from '../output.ts'
+import { untilStopped } from '../until-stopped.ts'
+
+export const defaultPort = 7717
+
+export interface UpOptions {
+  readonly port?: number
+  readonly data?: string
+  readonly detach?: boolean
+}
+
+/** What `up --json` prints. */
+export interface UpReport {
+  readonly url: string
+  readonly port: number
+  readonly pid: number
+  readonly data: string
+  readonly mesh: string
+}
+
+/** Serves an embedded broker until stopped; when one of this user's already runs, reports it and returns at once. */
+export async function up(context: Context, output: Output, options: UpOptions): Promise<void> {
+  const running = findRunning(context.home)
+  if (running) return report(context, output, await reportOf(context, agree(running, options)), 'already runs')
+  if (options.detach) return report(context, output, await startDetached(context, options), 'runs in the background')
+  await using broker = await startEmbedded({ port: options.port ?? defaultPort, data: dataFolder(context, options.data), clock: context.clock })
+  using self = announce(context.home, { port: broker.port, url: broker.url, data: dataFolder(context, options.data) })
+  const ready = await reportOf(context, self)
+  report(context, output, ready, 'serves until Ctrl-C')
+  process.send?.(ready)
+  await untilStopped()
+}
+
+/** The folder of the embedded store: `--data`, or beside the configuration. */
+export function dataFolder(context: Context, data: string | undefined): string {
+  return data === undefined ? join(context.home, 'data') : resolve(context.cwd, data)
+}
+
+/** The running broker, if it is the one that was asked for. */
+function agree(running: Running, options: UpOptions): Running {
+  const conflict = options.port !== undefined && options.port !== 0 && options.port !== running.port
+  if (conflict) throw new Failure('port_taken', `your broker already runs on port ${running.port}; stop it first: claudemesh down`)
+  return running
+}
+
+async function reportOf(context: Context, broker: Running): Promise<UpReport> {
+  const { slug } = await ensureLocalMesh(context, broker)
+  return { url: broker.url, port: broker.port, pid: broker.pid, data: broker.data, mesh: slug }
+}
+
+function report(context: Context, output: Output, ready: UpReport, state: string): void {
+  const text = [
+    `broker  ${output.style('bold', ready.url)}  (process ${ready.pid}, ${state})`,
+    `data    ${ready.data}`,
+    `mesh    ${ready.mesh}`,
+    `next    ${invocation(context)} launch --name Alice`,
+  ]
+  output.result({ json: ready, text })
+}

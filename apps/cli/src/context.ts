@@ -1,0 +1,44 @@
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { systemClock, type Clock } from '@claudemesh/protocol'
+
+/** What a command may know of the world around it. */
+export interface Context {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Where the user stands. */
+  readonly cwd: string
+  /** ~/.claudemesh, or CLAUDEMESH_HOME. */
+  readonly home: string
+  /** How this CLI was started, for the processes it starts: the Node executable and the script. */
+  readonly node: string
+  readonly script: string
+  readonly version: string
+  readonly clock: Clock
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+}
+
+/** The context of this process. */
+export function systemContext(script: string, version: string): Context {
+  const { env } = process
+  const cwd = userFolder(env, process.cwd())
+  return {
+    env,
+    cwd,
+    home: env['CLAUDEMESH_HOME'] ? resolve(cwd, env['CLAUDEMESH_HOME']) : join(homedir(), '.claudemesh'),
+    node: process.execPath,
+    script,
+    version,
+    clock: systemClock,
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+  }
+}
+
+/** Run as a script of a package manager, the working folder is the package's; INIT_CWD says where the user stands. */
+export function userFolder(env: Context['env'], cwd: string): string {
+  const byScript = env['npm_lifecycle_event'] === 'claudemesh' || env['npm_lifecycle_event'] === 'start'
+  return (byScript && env['INIT_CWD']) || cwd
+}

@@ -1,0 +1,21 @@
+import { InvalidArgumentError } from 'commander'
+
+const units = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+/** `90s`, `30m`, `24h`, `7d` in milliseconds. */
+export function duration(text: string): number {
+  const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
+  if (!count || Number(count) === 0) throw new InvalidArgumentError('expected a time such as 30m, 24h or 7d')
+  return Number(count) * units[unit as keyof typeof units]
+}
+
+export function port(text: string): number {
+  const value = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN
+  if (!(value <= 65_535)) throw new InvalidArgumentError('expected a port, 0 to 65535')
+  return value
+}
+
+export function positive(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('expected a whole number above 0')
+  return Number(text)
+}

@@ -1,0 +1,52 @@
+import { join } from 'node:path'
+import { claudeEnvironment } from './environment.ts'
+import { serverToolPrefix, pluginFiles } from './plugin.ts'
+
+export interface LaunchRequest {
+  /** The session's name among its peers. */
+  readonly name: string
+  /** What stands after `--`. */
+  readonly claudeArgs: readonly string[]
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** The session's own 0700 folder. */
+  readonly folder: string
+  /** How this CLI is started: the Node executable and the script. */
+  readonly node: string
+  readonly script: string
+  readonly version: string
+  /** Where the MCP server fetches the session key. */
+  readonly handover: string
+}
+
+export interface LaunchPlan {
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  /** Contents by path inside the session folder. */
+  readonly files: Readonly<Record<string, string>>
+}
+
+/** How Claude Code is started for a session: a pure function, so that what a launch does can be read in a table. */
+export function plan(request: LaunchRequest): LaunchPlan {
+  return { args: claudeArgs(request), env: claudeEnvironment(request.env), files: pluginFiles(request) }
+}
+
+/**
+ * Ours first, the user's after them and untouched. `--allowedTools` adds to the user's own list (Claude Code unites repeated lists), and is written
+ * with `=` because it would otherwise swallow a prompt that follows. The mesh's tools are all that is allowed: permissions are never skipped here.
+ */
+function claudeArgs(request: LaunchRequest): string[] {
+  return ['--plugin-dir', join(request.folder, 'plugin'), `--allowedTools=${serverToolPrefix}`, '-n', request.name, ...withoutRepeats(request.claudeArgs)]
+}
+
+/** A `--dangerously-…` flag that stands twice is passed once. Values of other flags stay where they are. */
+function withoutRepeats(args: readonly string[]): string[] {
+  const seen = new Set<string>()
+  return args.filter((arg) => {
+    if (!/^--dangerously-[a-z-]+$/.test(arg) || takesEntries.has(arg)) return true
+    if (seen.has(arg)) return false
+    seen.add(arg)
+    return true
+  })
+}
+
+const takesEntries = new Set(['--dangerously-load-development-channels'])

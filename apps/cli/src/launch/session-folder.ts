@@ -1,0 +1,79 @@
+import { lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { isAlive } from '../home/alive.ts'
+import { ensurePrivateFolder } from '../home/private-file.ts'
+
+const prefix = 's-'
+const owner = 'owner.pid'
+const orphanAge = 3_600_000
+// A socket's path must fit into 104 bytes on macOS, 108 on Linux.
+const longestFolder = 80
+
+/** One launch's 0700 folder under `home`, or in the system's place for temporary files where that path would be too long for a socket. */
+export class SessionFolder implements Disposable {
+  readonly path: string
+
+  private constructor(path: string) {
+    this.path = path
+  }
+
+  static make(home: string): SessionFolder {
+    const parent = Buffer.byteLength(sessions(home)) <= longestFolder ? sessions(home) : tmpdir()
+    if (parent !== tmpdir()) {
+      ensurePrivateFolder(home)
+      ensurePrivateFolder(parent)
+    }
+    const path = mkdtempSync(join(parent, parent === tmpdir() ? 'claudemesh-s-' : prefix))
+    writeFileSync(join(path, owner), String(process.pid), { mode: 0o600 })
+    return new SessionFolder(path)
+  }
+
+  write(files: Readonly<Record<string, string>>): void {
+    for (const [name, text] of Object.entries(files)) {
+      const path = join(this.path, name)
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+      writeFileSync(path, text, { mode: 0o600, flag: 'wx' })
+    }
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true })
+  }
+}
+
+/** Removes folders of sessions that died without doing so themselves: ours, no links, over an hour old, owner gone. Returns what went. */
+export function sweepSessionFolders(home: string, now: number): string[] {
+  const swept: string[] = []
+  for (const parent of [sessions(home), tmpdir()]) {
+    for (const name of list(parent)) {
+      if (!name.startsWith(parent === tmpdir() ? 'claudemesh-s-' : prefix)) continue
+      const path = join(parent, name)
+      if (!isOrphan(path, now)) continue
+      rmSync(path, { recursive: true, force: true })
+      swept.push(path)
+    }
+  }
+  return swept
+}
+
+const sessions = (home: string) => join(home, 'sessions')
+
+function isOrphan(path: string, now: number): boolean {
+  try {
+    const stats = lstatSync(path)
+    if (!stats.isDirectory() || (process.getuid !== undefined && stats.uid !== process.getuid())) return false
+    if (now - stats.mtimeMs < orphanAge) return false
+    return !isAlive(Number(readFileSync(join(path, owner), 'utf8')))
+  } catch {
+    return false
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,45 @@
+import { mkdirSync } from 'node:fs'
+import { createBroker, type Broker } from '@claudemesh/broker'
+import { openBus, openStore } from '@claudemesh/drivers'
+import type { Clock, Log } from '@claudemesh/protocol'
+import { Failure } from '../failure.ts'
+import { bundledMigrations } from './migrations.ts'
+
+export interface EmbeddedOptions {
+  readonly port: number
+  /** The folder of the embedded store. */
+  readonly data: string
+  readonly clock: Clock
+  readonly log?: Log
+  readonly tap?: Parameters<typeof createBroker>[0]['tap']
+}
+
+/** A whole broker in this process, on files. Throws `port_taken` or `data_in_use` with the remedy. */
+export async function startEmbedded(options: EmbeddedOptions): Promise<Broker & AsyncDisposable> {
+  const { port, data, clock, log, tap } = options
+  mkdirSync(data, { recursive: true, mode: 0o700 })
+  await using stack = new AsyncDisposableStack()
+  const store = stack.use(await open(data))
+  const bus = stack.use(await openBus('local:'))
+  const broker = stack.use(await listen(port, { store, bus, clock, ...(log ? { log } : {}), ...(tap ? { tap } : {}) }))
+  const opened = stack.move()
+  return { port: broker.port, url: broker.url, [Symbol.asyncDispose]: () => opened.disposeAsync() }
+}
+
+async function open(data: string) {
+  try {
+    return await openStore(`pglite:${data}`, bundledMigrations())
+  } catch (cause) {
+    if (cause instanceof Error && cause.message.includes('data folder')) throw new Failure('data_in_use', cause.message, { cause })
+    throw cause
+  }
+}
+
+async function listen(port: number, options: Parameters<typeof createBroker>[0]): Promise<Broker> {
+  try {
+    return await createBroker({ ...options, port, host: '127.0.0.1' })
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause
+    throw new Failure('port_taken', `port ${port} is taken by another program; choose another one: --port ${port + 1}`, { cause })
+  }
+}

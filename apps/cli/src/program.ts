@@ -1,0 +1,107 @@
+import { Argument, Command, Option } from 'commander'
+import type { Context } from './context.ts'
+import { duration, port, positive } from './flags.ts'
+import { Output, type Result } from './output.ts'
+
+const meshFlag = () => new Option('--mesh <slug>', 'which mesh, when you are in several')
+const nameFlag = () => new Option('--name <name>', 'the name this session bears')
+
+/** The command line. Each action loads its code when it runs, so that help and the MCP server start fast. `claudeArgs` is what stood after `--`. */
+export function makeProgram(context: Context, claudeArgs: readonly string[]): Command {
+  const program = new Command('claudemesh')
+    .description('Claude Code sessions that talk to each other, end to end encrypted')
+    .version(context.version)
+    .showHelpAfterError('(claudemesh --help lists the commands)')
+    .exitOverride()
+  const command = (usage: string, summary: string, hidden = false) =>
+    program.command(usage, { hidden }).description(summary).option('--json', 'print JSON for programs').allowExcessArguments(false)
+  const output = (flags: { json?: boolean }) => new Output(context, flags.json === true)
+  const show = async (flags: { json?: boolean }, result: Promise<Result> | Result) => output(flags).result(await result)
+
+  command('up', 'run a broker on this machine, with a mesh named local')
+    .option('--port <port>', 'the port to serve (default 7717)', port)
+    .option('--data <dir>', 'where the broker keeps its data')
+    .option('--detach', 'run in the background')
+    .action(async (flags) => (await import('./commands/up.ts')).up(context, output(flags), flags))
+  command('down', 'end the broker that up started').action(async (flags) => show(flags, (await import('./commands/down.ts')).down(context)))
+  command('broker', 'run the production broker, configured by the environment').action(async () => (await import('./commands/broker.ts')).broker(context))
+
+  command('create <slug>', 'found a mesh of your own on a broker')
+    .requiredOption('--broker <url>', 'such as wss://mesh.example.com')
+    .addOption(nameFlag())
+    .action(async (slug, flags) => show(flags, (await import('./commands/create.ts')).create(context, slug, flags)))
+  command('invite', 'print a command that lets somebody join')
+    .option('--max <n>', 'how many may use it', positive, 1)
+    .option('--expires <time>', 'such as 30m, 24h, 7d', duration, duration('24h'))
+    .addOption(new Option('--role <role>', 'what the joiner becomes').choices(['member', 'admin']).default('member'))
+    .addOption(meshFlag())
+    .action(async (flags) => show(flags, (await import('./commands/invite.ts')).invite(context, flags)))
+  command('invites', 'list the invites of a mesh')
+    .addOption(meshFlag())
+    .action(async (flags) => show(flags, (await import('./commands/invite.ts')).invites(context, flags)))
+  command('join [link]', 'join a mesh with an invite (- reads the link from stdin)')
+    .addOption(nameFlag())
+    .action(async (link, flags) => show(flags, (await import('./commands/join.ts')).join(context, link, flags)))
+  command('leave <slug>', 'leave a mesh and destroy your key in it').action(async (slug, flags) =>
+    show(flags, (await import('./commands/meshes.ts')).leave(context, slug)),
+  )
+  command('list', 'list your meshes').action(async (flags) => show(flags, (await import('./commands/meshes.ts')).list(context)))
+  command('status', 'say whether each broker answers')
+    .addOption(meshFlag())
+    .action(async (flags) => {
+      const result = await (await import('./commands/meshes.ts')).status(context, output(flags), flags)
+      output(flags).result(result)
+      if (result.failed) process.exitCode = 1
+    })
+
+  command('launch', 'start Claude Code as a session of the mesh; its own arguments follow after --')
+    .usage('[options] [-- <claude args>]')
+    .addOption(nameFlag())
+    .option('--role <role>', 'what it does, in a word: dev, reviewer, …')
+    .option('--groups <list>', 'groups to join, such as frontend:lead,reviewers')
+    .addOption(meshFlag())
+    .option('--join <link>', 'join this mesh first')
+    .option('-q, --quiet', 'no banner')
+    .option('-y, --yes', 'do not ask')
+    .action(async (flags) => {
+      process.exitCode = await (await import('./commands/launch.ts')).launch(context, output(flags), flags, claudeArgs)
+    })
+  command('mcp', 'the MCP server (Claude Code starts it)')
+    .addOption(new Option('--handover <socket>').hideHelp())
+    .addOption(meshFlag())
+    .addOption(nameFlag())
+    .option('--role <role>', 'its role')
+    .option('--groups <list>', 'groups to join')
+    .action(async (flags) => (await import('./commands/mcp.ts')).mcp(context, flags))
+
+  command('peers', 'list the live peers')
+    .option('--group <name>', 'only those of one group')
+    .addOption(meshFlag())
+    .action(async (flags) => show(flags, (await import('./commands/peers.ts')).peers(context, flags)))
+  command('send <to> <text>', 'send a message: to a name, @group or *; - reads the text from stdin')
+    .option('--lines', 'send each line of stdin as a message')
+    .addOption(nameFlag())
+    .addOption(new Option('--priority <priority>', 'how urgent').choices(['now', 'next', 'low']))
+    .addOption(new Option('--wait <rung>', 'return when it is').choices(['stored', 'received']).default('stored'))
+    .addOption(meshFlag())
+    .action(async (to, text, flags) => (await import('./commands/send.ts')).send(context, output(flags), [to], text, flags))
+  command('inbox', 'wait for messages as a peer of your own')
+    .option('--follow', 'go on until Ctrl-C')
+    .addOption(nameFlag())
+    .option('--role <role>', 'your role')
+    .option('--groups <list>', 'groups to join, such as frontend:lead,reviewers')
+    .addOption(meshFlag())
+    .action(async (flags) => (await import('./commands/inbox.ts')).inbox(context, output(flags), flags))
+  command('call <tool>', "run one of the model's tools")
+    .addArgument(new Argument('[json]', 'its arguments').default('{}'))
+    .addOption(nameFlag())
+    .addOption(meshFlag())
+    .action(async (tool, json, flags) => show(flags, (await import('./commands/call.ts')).call(context, tool, json, flags)))
+
+  command('tour', 'show two peers at work', true)
+    .option('--port <port>', 'the port to serve (default 7717)', port)
+    .option('--data <dir>', 'where the broker keeps its data')
+    .option('--exit', 'end after the tour')
+    .action(async (flags) => (await import('./commands/tour.ts')).tour(context, output(flags), flags))
+  return program
+}

@@ -1,0 +1,31 @@
+import { CommanderError } from 'commander'
+import { MeshError } from '@claudemesh/protocol'
+import type { Context } from './context.ts'
+import { Failure } from './failure.ts'
+import { makeProgram } from './program.ts'
+
+/** Runs one command line; sets the exit code: 0, 1 failed with one line on stderr, 2 wrong usage. */
+export async function run(context: Context, argv: readonly string[]): Promise<void> {
+  const end = argv.indexOf('--')
+  const own = end < 0 ? argv : argv.slice(0, end)
+  const claudeArgs = end < 0 ? [] : argv.slice(end + 1)
+  try {
+    if (end >= 0 && own[0] !== 'launch') throw new Failure('usage', 'only launch takes arguments after --')
+    await makeProgram(context, claudeArgs).parseAsync(own, { from: 'user' })
+  } catch (error) {
+    process.exitCode = report(context, error, own.includes('--json'))
+  }
+}
+
+/** Says what went wrong in one line, as JSON where that was asked for, and answers the exit code. */
+function report(context: Context, error: unknown, json: boolean): number {
+  // Commander has printed its help or complaint already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  const code = error instanceof MeshError || error instanceof Failure ? error.code : 'internal'
+  const message = error instanceof Error ? oneLine(error.message) : 'unknown failure'
+  context.stderr.write(json ? `${JSON.stringify({ error: { code, message } })}\n` : `claudemesh: ${message}\n`)
+  if (code === 'internal' && context.env['CLAUDEMESH_DEBUG']) context.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+  return error instanceof Failure ? error.exitCode : 1
+}
+
+const oneLine = (text: string) => text.replace(/\s*\n\s*/g, ' ')
