@@ -1,2 +1,4 @@
-/** Cites a rule of test/rules.ts; rules.test.ts finds the citation in the source of the test. */
-export function verifies(_rule: string): void {}
+import type { RuleId } from '../rules.ts'
+
+/** States which rules of test/rules.ts the surrounding test proves; rules.test.ts reads these calls from the source. */
+export function verifies(..._ids: [RuleId, ...RuleId[]]): void {}
