@@ -18,9 +18,21 @@ export class Inbox {
     this.#waiting.set(message.id, message)
   }
 
-  /** The waiting messages, left where they are. */
-  peek(): ReceivedMessage[] {
-    return [...this.#waiting.values()]
+  /** The waiting messages, or the first `max` of them, left where they are. */
+  peek(max = Number.POSITIVE_INFINITY): ReceivedMessage[] {
+    const first: ReceivedMessage[] = []
+    for (const message of this.#waiting.values()) {
+      if (first.length >= max) break
+      first.push(message)
+    }
+    return first
+  }
+
+  /** Puts messages back that were taken but reached nobody, before all others. */
+  restore(messages: readonly ReceivedMessage[]): void {
+    const later = this.peek()
+    this.#waiting.clear()
+    for (const message of [...messages, ...later]) this.add(message)
   }
 
   /** Takes these messages out; ids that are not waiting are ignored. */
@@ -31,7 +43,7 @@ export class Inbox {
 
   /** Takes all waiting messages out, oldest first; with `max` no more than that. */
   drain(max = Number.POSITIVE_INFINITY): ReceivedMessage[] {
-    const all = this.peek().slice(0, max)
+    const all = this.peek(max)
     this.remove(all.map((message) => message.id))
     return all
   }

@@ -201,12 +201,15 @@ export class Mesh implements AsyncDisposable {
 
   /** One change at a time: each presence must be newer than the last one the broker accepted. */
   #change(change: () => Partial<Attributes>, ask: (presence: string, attributes: Attributes) => Promise<unknown>): Promise<void> {
-    const done = this.#changing.then(async () => {
+    const before = this.#changing
+    const work = async () => {
+      await before
       await this.#connection.ready()
       const attributes = this.#self.with(change())
       await ask(this.#self.presence(attributes), attributes)
       this.#self.adopt(attributes)
-    })
+    }
+    const done = work()
     this.#changing = done.catch(() => {})
     return done
   }
@@ -292,17 +295,17 @@ export class Mesh implements AsyncDisposable {
   #arrived(message: ReceivedMessage, mark: InnerMessage['pv']): void {
     if (message.re !== undefined) this.#outgoing.answered(message.re, message.from.session, message.receivedAt)
     // A peer knows a newer policy than the broker told us.
-    if (mark && mark[0] > (this.#policy.current?.v ?? 0)) this.#askPolicy(mark[0])
+    if (mark && mark[0] > (this.#policy.current?.v ?? 0)) void this.#askPolicy(mark[0])
   }
 
-  #askPolicy(atLeast: number): void {
-    this.calls.session.getPolicy({}).then(
-      ({ policy }) => {
-        this.#policyChanged(policy)
-        if ((this.#policy.current?.v ?? 0) < atLeast) this.#o.log?.('error', 'policy_frozen', { known: this.#policy.current?.v, told: atLeast })
-      },
-      () => {},
-    )
+  async #askPolicy(atLeast: number): Promise<void> {
+    try {
+      const { policy } = await this.calls.session.getPolicy({})
+      this.#policyChanged(policy)
+    } catch {
+      return
+    }
+    if ((this.#policy.current?.v ?? 0) < atLeast) this.#o.log?.('error', 'policy_frozen', { known: this.#policy.current?.v, told: atLeast })
   }
 
   #stop(reason: MeshError): void {

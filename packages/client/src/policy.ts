@@ -1,5 +1,5 @@
 import { tokenHash, verifyPolicy, type Policy } from '@claudemesh/crypto'
-import { MeshError, type MeshId, type RootPubkey } from '@claudemesh/protocol'
+import type { MeshId, RootPubkey } from '@claudemesh/protocol'
 import type { PolicyPin } from './types.ts'
 
 /** The mesh's signed policy, never older than one seen before: a broker cannot roll it back or show two different ones. */

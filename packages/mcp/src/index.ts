@@ -1,3 +1,5 @@
-export { framePeerMessages } from './frame.ts'
+export { frameData, framePeerMessages, type FrameOptions } from './frame.ts'
+export { hookTool } from './hook.ts'
+export { Notices } from './notices.ts'
 export { serveMcp, type McpServerHandle, type ServeOptions } from './server.ts'
-export { runTool } from './tools.ts'
+export { runTool, toolList } from './tools.ts'

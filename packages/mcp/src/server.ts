@@ -1,9 +1,17 @@
 import type { Readable, Writable } from 'node:stream'
 import type { Mesh } from '@claudemesh/client'
-import { MeshError, type Clock, type Log } from '@claudemesh/protocol'
+import { MeshError, silent, type Clock, type Log, type Tool } from '@claudemesh/protocol'
+import { z } from 'zod'
+import { Delivery } from './delivery/delivery.ts'
+import { inboxSocket } from './delivery/socket.ts'
+import { frameData } from './frame.ts'
+import { hookEvent, hookTool } from './hook.ts'
+import { instructions } from './instructions.ts'
+import { Notices } from './notices.ts'
+import { runTool, toolList } from './tools.ts'
 
 export interface ServeOptions {
-  /** The session; a function is called once, at once, so that connecting never delays `initialize`. */
+  /** The session; a function is called once, after `initialize` was answered, so that connecting never delays it. */
   readonly mesh: Promise<Mesh> | (() => Promise<Mesh>)
   readonly input: Readable
   readonly output: Writable
@@ -20,7 +28,110 @@ export interface McpServerHandle extends AsyncDisposable {
   readonly closed: Promise<void>
 }
 
+/** How long a tool call waits for a mesh that is still connecting. */
+const patience = 10_000
+/** A client that never says `initialized` still gets a session. */
+const latestStart = 2000
+
 /** Serves the mesh's tools over MCP and delivers messages into the session. */
-export async function serveMcp(_options: ServeOptions): Promise<McpServerHandle> {
-  throw new MeshError('internal', 'not built yet')
+export async function serveMcp(options: ServeOptions): Promise<McpServerHandle> {
+  const [{ Server }, { StdioServerTransport }] = await Promise.all([import('@modelcontextprotocol/server'), import('@modelcontextprotocol/server/stdio')])
+  const session = new Session(options)
+  const capabilities = { tools: {}, experimental: { 'claude/channel': {} } }
+  const server = new Server({ name: 'claudemesh', version: options.version }, { capabilities, instructions })
+  server.setRequestHandler('tools/list', () => ({ tools: toolList.map(describe) }))
+  server.setRequestHandler('tools/call', ({ params }) => session.call(params.name, params.arguments))
+  server.oninitialized = () => session.start()
+  let closing = () => {}
+  const closed = new Promise<void>((resolve) => (closing = resolve))
+  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no other way
+  server.onclose = closing
+  // A plain connect stays with the protocol of 2025-11-25; the SDK's own stdio entry answers the newer discovery, and Claude Code then drops channels.
+  await server.connect(new StdioServerTransport(options.input, options.output))
+  return {
+    closed,
+    [Symbol.asyncDispose]: async () => {
+      session.stop()
+      await server.close()
+    },
+  }
 }
+
+type JsonObject = { [key: string]: string | number | boolean | null | JsonObject | JsonObject[] }
+
+function describe({ name, doc, input }: Tool) {
+  const { $schema: _, ...inputSchema } = z.toJSONSchema(input, { io: 'input' }) as JsonObject
+  const size = name === 'check_messages' ? { 'anthropic/maxResultSizeChars': 200_000 } : {}
+  return { name, description: doc, inputSchema: { ...inputSchema, type: 'object' as const }, _meta: { 'anthropic/alwaysLoad': true, ...size } }
+}
+
+/** The mesh behind the tools: connecting, connected or failed. */
+class Session {
+  readonly #o: ServeOptions
+  readonly #notices = new Notices()
+  readonly #stops: (() => void)[] = []
+  #mesh: Promise<Mesh> | undefined
+  #stopped = false
+
+  constructor(options: ServeOptions) {
+    this.#o = options
+    this.#stops.push(options.clock.after(latestStart, () => this.start()))
+  }
+
+  start(): void {
+    if (this.#mesh || this.#stopped) return
+    const { mesh } = this.#o
+    this.#mesh = typeof mesh === 'function' ? mesh() : mesh
+    void this.#attend(this.#mesh)
+  }
+
+  async #attend(connecting: Promise<Mesh>): Promise<void> {
+    const { clock, inbox, log = silent } = this.#o
+    try {
+      const mesh = await connecting
+      if (this.#stopped) return
+      this.#stops.push(this.#notices.watch(mesh))
+      if (!inbox) return
+      const delivery = new Delivery({ mesh, clock, log, post: inboxSocket(inbox), notices: this.#notices })
+      this.#stops.push(() => delivery.stop())
+    } catch (error) {
+      log('error', 'mesh_failed', { error: error instanceof MeshError ? error.code : 'internal' })
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const stop of this.#stops) stop()
+  }
+
+  async call(name: string, args: unknown): Promise<{ content: { type: 'text'; text: string }[]; isError?: boolean }> {
+    try {
+      const mesh = await this.#connected()
+      if (name === hookTool) return text(await hookEvent(mesh, args))
+      const result = await runTool(mesh, name, args, this.#notices)
+      return text(typeof result === 'string' ? result : frameData('mesh-data', result))
+    } catch (error) {
+      // A hook must never hear of trouble: its text would reach the model.
+      if (name === hookTool) return text('{}')
+      const known = error instanceof MeshError ? error : new MeshError('internal', 'the mesh tool failed; its log has the cause')
+      if (known !== error) this.#o.log?.('error', 'tool_failed', { tool: name, error: error instanceof Error ? error.name : 'unknown' })
+      return { ...text(frameData('mesh-error', `${known.code}: ${known.message}`)), isError: true }
+    }
+  }
+
+  async #connected(): Promise<Mesh> {
+    this.start()
+    if (!this.#mesh) throw new MeshError('closed')
+    let cancel = () => {}
+    const late = new Promise<never>((_, reject) => {
+      cancel = this.#o.clock.after(patience, () => reject(new MeshError('unavailable', 'the mesh is still connecting; try again shortly')))
+    })
+    try {
+      return await Promise.race([this.#mesh, late])
+    } finally {
+      cancel()
+    }
+  }
+}
+
+const text = (content: string) => ({ content: [{ type: 'text' as const, text: content }] })

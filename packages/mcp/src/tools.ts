@@ -1,7 +1,120 @@
-import type { Mesh } from '@claudemesh/client'
-import { MeshError } from '@claudemesh/protocol'
+import type { Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
+import { MeshError, check, tools, type MessageId, type Tool, type ToolInput } from '@claudemesh/protocol'
+import { framePeerMessages, longestText } from './frame.ts'
+import type { Notices } from './notices.ts'
+import { visible } from './visible.ts'
 
-/** Runs one tool of protocol's `tools` against a mesh: the same for the model and for the shell. Throws MeshError; unknown names are `not_found`. */
-export async function runTool(_mesh: Mesh, _name: string, _args: unknown): Promise<string | object> {
-  throw new MeshError('internal', 'not built yet')
+type Tools = typeof tools
+type Handler<T> = (mesh: Mesh, input: ToolInput<T>, notices: Notices | undefined) => Promise<string | object> | string | object
+type Handlers = { readonly [N in keyof Tools]: { readonly [V in keyof Tools[N]]: Handler<Tools[N][V]> } }
+
+/** Most characters of one answer to check_messages. */
+const longestAnswer = 160_000
+
+// A tool of the contract without a handler here does not compile.
+const handlers: Handlers = {
+  peers: {
+    list: (mesh, { group }) => listPeers(mesh, group),
+    setSummary: async (mesh, { summary }) => {
+      await mesh.setSummary(summary)
+      return 'Your summary is set.'
+    },
+    setStatus: async (mesh, { status }) => {
+      await mesh.setStatus(status)
+      return status === 'dnd' ? 'Your status is dnd: only messages of priority now reach you, the others wait for check_messages.' : `Your status is ${status}.`
+    },
+  },
+  groups: {
+    join: async (mesh, { name, role }) => {
+      await mesh.joinGroup(name, role)
+      return { groups: mesh.me.groups }
+    },
+    leave: async (mesh, { name }) => {
+      await mesh.leaveGroup(name)
+      return { groups: mesh.me.groups }
+    },
+  },
+  messages: {
+    send: async (mesh, { to, message, priority, re }) =>
+      sent(await mesh.send({ to, message, ...(priority === undefined ? {} : { priority }), ...(re === undefined ? {} : { re }) })),
+    check: (mesh, _input, notices) => checkMessages(mesh, notices),
+    status: async (mesh, { id }) => statusOf(await mesh.status(id as MessageId)),
+  },
+}
+
+interface Entry {
+  readonly tool: Tool
+  readonly run: Handler<Tool>
+}
+
+const byName: ReadonlyMap<string, Entry> = new Map(
+  Object.entries(tools).flatMap(([noun, verbs]) =>
+    Object.entries(verbs).map(([verb, tool]: [string, Tool]) => [tool.name, { tool, run: handlerOf(noun, verb) }] as const),
+  ),
+)
+
+function handlerOf(noun: string, verb: string): Handler<Tool> {
+  return (handlers as unknown as Record<string, Record<string, Handler<Tool>>>)[noun]?.[verb] as Handler<Tool>
+}
+
+/** All tools, in the contract's order. */
+export const toolList: readonly Tool[] = [...byName.values()].map(({ tool }) => tool)
+
+/**
+ * Runs one tool of protocol's `tools` against a mesh: the same for the model and for the shell.
+ * Objects quote peers and are for `frameData`; strings are safe to show. Throws MeshError, `not_found` for an unknown tool.
+ */
+export async function runTool(mesh: Mesh, name: string, args: unknown, notices?: Notices): Promise<string | object> {
+  const entry = byName.get(name)
+  if (!entry) throw new MeshError('not_found', `there is no tool ${JSON.stringify(name)}; there are ${[...byName.keys()].join(', ')}`)
+  return entry.run(mesh, check(name, entry.tool.input, args ?? {}), notices)
+}
+
+function listPeers(mesh: Mesh, group: string | undefined): object {
+  const { name, role, groups, status, summary, fingerprint } = mesh.me
+  return { you: { name, status, role, groups, summary, key: fingerprint }, peers: mesh.peers(group === undefined ? {} : { group }).map(peerRow) }
+}
+
+function peerRow({ name, status, role, groups, summary, fingerprint, member, connected }: Peer): object {
+  return { name, status, role, groups, summary, key: fingerprint, member: member.name, ...(connected ? {} : { connected }) }
+}
+
+function sent({ id, recipients, queued, gone, volatile }: SendResult): object {
+  const away = new Set(gone.map((peer) => peer.session))
+  const names = recipients.filter((peer) => !away.has(peer.session)).map((peer) => peer.name)
+  const status = volatile
+    ? `sent to whoever is connected of ${names.length}: ${names.join(', ')}`
+    : `stored for ${queued}: ${names.join(', ')} (stored is not yet read)`
+  return { id, status, ...(gone.length === 0 ? {} : { gone: gone.map((peer) => peer.name) }) }
+}
+
+function statusOf({ id, delivered, recipients }: MessageStatus): object {
+  return {
+    id,
+    delivered,
+    recipients: recipients.map(({ name, rung, at, reason, connected }) => ({
+      name,
+      rung,
+      at: new Date(at).toISOString(),
+      ...(reason === undefined ? {} : { reason }),
+      connected,
+    })),
+  }
+}
+
+function checkMessages(mesh: Mesh, notices: Notices | undefined): string {
+  const frames: string[] = []
+  let length = 0
+  for (;;) {
+    const [message] = mesh.inbox.peek(1)
+    if (!message) break
+    const framed = framePeerMessages([message], { maxText: longestText })
+    if (frames.length > 0 && length + framed.length > longestAnswer) break
+    mesh.inbox.remove([message.id])
+    frames.push(framed)
+    length += framed.length
+  }
+  const more = mesh.inbox.size > 0 ? [`[${mesh.inbox.size} more wait: call check_messages again]`] : []
+  const parts = [...frames, ...(notices?.drain() ?? []).map(visible), ...more]
+  return parts.length === 0 ? 'No messages wait.' : parts.join('\n\n')
 }

@@ -1,0 +1,33 @@
+import type { Mesh } from '@claudemesh/client'
+
+/** What the model should know beside the messages: how many were refused or never came. */
+export class Notices {
+  readonly #refused = new Map<string, number>()
+  readonly #missing = new Map<string, number>()
+
+  /** Counts from now on, until the returned function is called. */
+  watch(mesh: Mesh): () => void {
+    const offs = [
+      mesh.on('refused', ({ fingerprint }) => add(this.#refused, fingerprint, 1)),
+      mesh.on('gap', ({ from, missing }) => add(this.#missing, from, missing)),
+    ]
+    return () => offs.forEach((off) => off())
+  }
+
+  /** The notices so far, as lines; they are told once. */
+  drain(): string[] {
+    const lines = [
+      ...[...this.#refused].map(([from, n]) => `[${count(n)} from ${from} could not be verified and ${n === 1 ? 'was' : 'were'} not shown]`),
+      ...[...this.#missing].map(([from, n]) => `[${count(n)} from ${from} did not arrive]`),
+    ]
+    this.#refused.clear()
+    this.#missing.clear()
+    return lines
+  }
+}
+
+const count = (n: number) => (n === 1 ? '1 message' : `${n} messages`)
+
+function add(map: Map<string, number>, key: string, n: number): void {
+  if (map.has(key) || map.size < 100) map.set(key, (map.get(key) ?? 0) + n)
+}
