@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { fileURLToPath } from 'node:url'
-import { run } from './run.ts'
+import manifest from '../package.json' with { type: 'json' }
 import { systemContext } from './context.ts'
+import { run } from './run.ts'
 
-await run(systemContext(fileURLToPath(import.meta.url), '0.1.0'), process.argv.slice(2))
+await run(systemContext(fileURLToPath(import.meta.url), manifest.version), process.argv.slice(2))

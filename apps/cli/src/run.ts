@@ -6,11 +6,10 @@ import { makeProgram } from './program.ts'
 
 /** Runs one command line; sets the exit code: 0, 1 failed with one line on stderr, 2 wrong usage. */
 export async function run(context: Context, argv: readonly string[]): Promise<void> {
-  const end = argv.indexOf('--')
+  const end = argv[0] === 'launch' ? argv.indexOf('--') : -1
   const own = end < 0 ? argv : argv.slice(0, end)
   const claudeArgs = end < 0 ? [] : argv.slice(end + 1)
   try {
-    if (end >= 0 && own[0] !== 'launch') throw new Failure('usage', 'only launch takes arguments after --')
     await makeProgram(context, claudeArgs).parseAsync(own, { from: 'user' })
   } catch (error) {
     process.exitCode = report(context, error, own.includes('--json'))

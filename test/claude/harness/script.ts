@@ -6,13 +6,14 @@ export type Answer = { kind: 'say'; text: string } | { kind: 'call'; tool: strin
 const directive = /\[\[(call|say|fail) (.*?)\]\](?=\s|$)/gs
 
 /**
- * What the scripted model answers: the next directive of the newest user text that has any and has not been worked off;
+ * What the scripted model answers: the next directive of the newest user text that has any, or a plain word when all are worked off;
  * `"$id"` in a call's JSON stands for the `id` in the newest tool result.
  */
 export function decide(request: ApiRequest): Answer {
   const { messages, tools } = request.body
   if (!tools?.length) return { kind: 'say', text: 'ok' }
-  const from = messages.findLastIndex((turn) => turn.role === 'user' && isPrompt(turn))
+  // A message of a peer may stand after the prompt that is being worked off.
+  const from = messages.findLastIndex((turn) => turn.role === 'user' && words(turn).search(directive) >= 0)
   const prompt = messages[from]
   if (!prompt) return { kind: 'say', text: 'Noted.' }
   const done = messages.slice(from + 1).filter((turn) => turn.role === 'assistant').length
@@ -24,15 +25,11 @@ export function decide(request: ApiRequest): Answer {
   return { kind: 'call', tool, input: JSON.parse(json.replaceAll('$id', newestId(messages))) }
 }
 
-function isPrompt(turn: Turn): boolean {
-  return typeof turn.content === 'string' || !turn.content.some((block) => block.type === 'tool_result')
-}
-
 function words(turn: Turn): string {
   return typeof turn.content === 'string' ? turn.content : turn.content.map((block) => (block.type === 'text' ? (block.text ?? '') : '')).join('\n')
 }
 
 function newestId(messages: Turn[]): string {
-  const results = messages.filter((turn) => turn.role === 'user' && !isPrompt(turn)).map(textOf)
+  const results = messages.filter((turn) => typeof turn.content !== 'string' && turn.content.some((block) => block.type === 'tool_result')).map(textOf)
   return /"(?:id|messageId)":\s*"([A-Za-z0-9_-]{22})"/.exec(results.at(-1) ?? '')?.[1] ?? '$id'
 }

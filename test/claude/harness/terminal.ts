@@ -1,0 +1,38 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { cli, type World } from './world.ts'
+
+/** A Claude Code started by `claudemesh launch` in a terminal of its own, where nobody types. */
+export class Terminal implements AsyncDisposable {
+  readonly #socket: string
+
+  constructor(world: World, session: string, options: { launch: readonly string[]; claude?: readonly string[] }) {
+    this.#socket = join(world.folder, `tmux-${session}`)
+    const command = [process.execPath, cli, 'launch', ...options.launch, '-y', '--quiet', '--', ...(options.claude ?? [])].map(quoted).join(' ')
+    this.#tmux(['-f', '/dev/null', 'new-session', '-d', '-x', '160', '-y', '50', '-c', world.project, command], world.env(session))
+    this.#tmux(['set-option', '-g', 'remain-on-exit', 'on'])
+  }
+
+  /** What stands on the screen. */
+  screen(): string {
+    return this.#tmux(['capture-pane', '-p'])
+  }
+
+  type(text: string): void {
+    this.#tmux(['send-keys', '-l', text])
+    this.#tmux(['send-keys', 'Enter'])
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    spawnSync('tmux', ['-S', this.#socket, 'kill-server'])
+  }
+
+  #tmux(args: readonly string[], env: NodeJS.ProcessEnv = process.env): string {
+    const run = spawnSync('tmux', ['-S', this.#socket, ...args], { env, encoding: 'utf8' })
+    if (run.error) throw new Error('tmux is needed for the tests of Claude Code; install it', { cause: run.error })
+    if (run.status !== 0) throw new Error(`tmux ${args[0]}: ${run.stderr}`)
+    return run.stdout
+  }
+}
+
+const quoted = (word: string) => `'${word.replaceAll("'", "'\\''")}'`
