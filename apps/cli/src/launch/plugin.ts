@@ -1,3 +1,5 @@
+import { hookTool } from '@claudemesh/mcp'
+
 /** The rule that allows every tool of the mesh's server and nothing else. */
 export const serverToolPrefix = 'mcp__plugin_claudemesh_mesh'
 const server = 'plugin:claudemesh:mesh'
@@ -17,11 +19,13 @@ export function pluginFiles(options: { node: string; script: string; version: st
   return {
     'plugin/.claude-plugin/plugin.json': json(manifest),
     'plugin/.mcp.json': json({ mcpServers: { mesh } }),
-    'plugin/hooks/hooks.json': json({ hooks: Object.fromEntries(hookEvents.map((event) => [event, [{ hooks: [hook] }]])) }),
+    'plugin/hooks/hooks.json': json({ hooks: Object.fromEntries(hookEvents.map((event) => [event, [{ hooks: [{ ...hook, input: inputOf(event) }] }]])) }),
   }
 }
 
 // A call of a tool that the server does not list: the model cannot see it, a hook can call it, and no process is started.
-const hook = { type: 'mcp_tool', server, tool: 'hook', input: { event: '${hook_event_name}' }, timeout: 5 }
+const hook = { type: 'mcp_tool', server, tool: hookTool, timeout: 5 }
+
+const inputOf = (event: string) => ({ event, ...(event === 'Notification' ? { notification_type: '${notification_type}' } : {}) })
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
