@@ -1,0 +1,118 @@
+import { and, eq } from 'drizzle-orm'
+import { verifyChain, verifyHello, verifyPresence } from '@claudemesh/crypto'
+import { foldName, MeshError, parseGroup, type contract, type Input, type Output, type PresenceId } from '@claudemesh/protocol'
+import { Feed } from '../feed.ts'
+import type { Greeting, Kernel } from '../kernel.ts'
+import type { Mesh } from '../mesh.ts'
+import { queueOf } from '../meshes.ts'
+import { Presence } from '../presence.ts'
+import type { Session } from '../session.ts'
+import * as tables from '../tables.ts'
+import { checkTranscript } from './greeting.ts'
+import { takeOver } from './take-over.ts'
+
+type Hello = Input<typeof contract.session.hello>
+
+/** Admits a session: both proofs, the enrolled chain, and the signed presence must hold. Throws the named refusal. */
+export async function hello(greeting: Greeting, input: Hello): Promise<Output<typeof contract.session.hello>> {
+  const { kernel } = greeting
+  checkTranscript(greeting, input)
+  const mesh = await kernel.meshes.get(kernel, input.meshId)
+  if (!mesh) throw new MeshError('unauthorized')
+  mesh.greeting++
+  try {
+    return await admit(greeting, mesh, input)
+  } finally {
+    mesh.greeting--
+  }
+}
+
+async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: Hello): Promise<Output<typeof contract.session.hello>> {
+  const [member] = await kernel.db
+    .select()
+    .from(tables.member)
+    .where(and(eq(tables.member.meshId, mesh.id), eq(tables.member.id, input.memberId), eq(tables.member.pubkey, input.pubkey)))
+  if (!member) throw new MeshError('unauthorized')
+  const { aud, clientNonce, timestamp, signature, proof } = input
+  verifyHello({ mesh: mesh.id, member: input.pubkey, session: input.sessionPubkey, aud, nonce, clientNonce, timestamp, signature, proof })
+  const chain = checkChain(kernel, mesh, member.chain, input)
+  const signed = checkPresence(mesh, input)
+  const key = input.sessionPubkey
+  const [before] = await kernel.db
+    .select({ seq: tables.presence.seq })
+    .from(tables.presence)
+    .where(and(eq(tables.presence.meshId, mesh.id), eq(tables.presence.sessionPubkey, key)))
+  if (before && signed.seq < before.seq) throw new MeshError('bad_presence', `its seq ${signed.seq} is below the last one, ${before.seq}`)
+  takeOver(kernel, mesh, session, key)
+  const id = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('base64url') as PresenceId
+  const now = kernel.clock.now()
+  const row = {
+    meshId: mesh.id,
+    sessionPubkey: key,
+    id,
+    memberId: member.id,
+    memberPubkey: member.pubkey,
+    memberName: member.name,
+    chain: input.chain,
+    presence: input.presence,
+    seq: signed.seq,
+    groups: [...signed.groups],
+    status: mesh.presences.get(key)?.status ?? ('idle' as const),
+    live: true,
+    disconnectedAt: null,
+    expiresAt: chain.session.exp,
+    connectedAt: now,
+  }
+  await kernel.db
+    .insert(tables.presence)
+    .values(row)
+    .onConflictDoUpdate({ target: [tables.presence.meshId, tables.presence.sessionPubkey], set: row })
+  const queued = mesh.presences.has(key) ? undefined : await queueOf(kernel, mesh.id, key)
+  const me = register(kernel, mesh, session, row, queued)
+  return { presenceId: id, memberDisplayName: member.name, policy: mesh.policy.token, queued: me.queued.count }
+}
+
+/** From here to the answer nothing waits: the connection, its presence and the peers' view of it change in one step. */
+function register(kernel: Kernel, mesh: Mesh, session: Session, row: typeof tables.presence.$inferSelect, queued: Presence['queued'] | undefined): Presence {
+  if (!session.greeting) throw new MeshError('closed')
+  takeOver(kernel, mesh, session, row.sessionPubkey)
+  const signed = { token: row.presence, seq: row.seq, groups: row.groups }
+  const me = mesh.presences.get(row.sessionPubkey) ?? new Presence({ ...row, key: row.sessionPubkey, signed })
+  if (queued) me.queued = queued
+  me.cancelLinger()
+  mesh.unindex(me)
+  me.id = row.id
+  me.chain = row.chain
+  me.expiresAt = row.expiresAt
+  me.signed = signed
+  me.link = { session, feed: new Feed(kernel, mesh, me.key, session.outbox) }
+  session.welcome({ kernel, session, mesh, me })
+  mesh.put(me)
+  return me
+}
+
+function checkChain(kernel: Kernel, mesh: Mesh, enrolled: readonly string[], input: Hello) {
+  const chain = verifyChain(input.chain, {
+    mesh: mesh.id,
+    root: mesh.root,
+    now: kernel.clock.now(),
+    ends: 'session',
+    revoked: mesh.policy.body.revoked,
+    cache: kernel.tokens,
+  })
+  const upToMember = input.chain.slice(0, -1)
+  if (upToMember.length !== enrolled.length || upToMember.some((token, i) => token !== enrolled[i])) throw bad('these are not the certificates it enrolled with')
+  if (chain.member.key !== input.pubkey || chain.session.key !== input.sessionPubkey) throw bad('the certificates are of other keys than the hello')
+  return chain
+}
+
+function checkPresence(mesh: Mesh, input: Hello) {
+  const signed = verifyPresence(input.presence, { mesh: mesh.id, session: input.sessionPubkey })
+  if (foldName(signed.name) !== foldName(input.displayName)) throw new MeshError('bad_presence', 'the presence carries another name than the hello')
+  const told = input.groups.map((group) => ({ name: parseGroup(group.name), role: group.role ?? '' }))
+  const same = told.length === signed.groups.length && told.every((t) => signed.groups.some((g) => g.name === t.name && (g.role ?? '') === t.role.normalize('NFC').trim()))
+  if (!same) throw new MeshError('bad_presence', 'the presence carries other groups than the hello')
+  return signed
+}
+
+const bad = (why: string) => new MeshError('bad_chain', why)

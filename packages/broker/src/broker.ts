@@ -1,0 +1,165 @@
+import type { Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { WebSocket } from 'ws'
+import { ready, TokenCache } from '@claudemesh/crypto'
+import { closeCodes, MeshError, silent, systemClock, times, type Clock, type Log } from '@claudemesh/protocol'
+import { answerHttp } from './http.ts'
+import type { Kernel, Tapped } from './kernel.ts'
+import { tell } from './lifecycle.ts'
+import { listen, portOf, type GreetingCaps } from './listen.ts'
+import { Meshes } from './meshes.ts'
+import type { Bus, Store } from './ports.ts'
+import { Session } from './session.ts'
+import { startSweep } from './sweep.ts'
+import { Turn } from './turn.ts'
+import { Writer } from './writer.ts'
+
+export interface BrokerOptions {
+  /** Opened and migrated; it stays the caller's to dispose of, after the broker. */
+  readonly store: Store
+  /** 0, the default, is any free port. */
+  readonly port?: number
+  /** The address to listen on. Default: 127.0.0.1. */
+  readonly host?: string
+  readonly bus?: Bus
+  /** Public addresses clients dial, such as wss://mesh.example.com. Default: the loopback names of host and port. */
+  readonly origins?: readonly string[]
+  /** Origins of web pages that may connect. Default: none. */
+  readonly pages?: readonly string[]
+  /** Whether anybody may bring a new mesh. Default: true. */
+  readonly allowCreate?: boolean
+  readonly greetings?: Partial<GreetingCaps>
+  readonly clock?: Clock
+  readonly log?: Log
+  /** Called with what the broker sees of each envelope. */
+  readonly tap?: (frame: Tapped) => void
+}
+
+/** A running broker. Disposing of it closes every connection with 1012 and commits what it took. */
+export interface Broker extends AsyncDisposable {
+  readonly port: number
+  /** `ws://host:port`, the audience of a hello on this machine. */
+  readonly url: string
+}
+
+/** Starts a broker; it serves once the promise resolves. */
+export async function createBroker(options: BrokerOptions): Promise<Broker> {
+  await ready()
+  const running = new Running(options)
+  await running.start()
+  return running
+}
+
+const graceful = 2_000
+
+class Running implements Broker {
+  readonly #options: BrokerOptions
+  readonly #kernel: Kernel
+  readonly #audiences = new Set<string>()
+  readonly #sessions = new Map<Session, { socket: Duplex; address: string }>()
+  #server: Server | undefined
+  #closing = false
+  #cancelPing: () => void = () => {}
+  #stopSweep: () => Promise<void> = async () => {}
+
+  constructor(options: BrokerOptions) {
+    this.#options = options
+    const { clock = systemClock, log = silent, store, allowCreate = true, tap } = options
+    const meshes = new Meshes()
+    this.#kernel = {
+      db: store.db,
+      clock,
+      log,
+      turn: new Turn(),
+      writer: new Writer(store.db, log, (settled) => tell({ meshes }, settled)),
+      meshes,
+      tokens: new TokenCache(),
+      audiences: this.#audiences,
+      allowCreate,
+      startedAt: clock.now(),
+      tap,
+    }
+  }
+
+  get port(): number {
+    return this.#server ? portOf(this.#server) : 0
+  }
+
+  get url(): string {
+    const host = this.#options.host ?? '127.0.0.1'
+    return `ws://${host.includes(':') ? `[${host}]` : host}:${this.port}`
+  }
+
+  async start(): Promise<void> {
+    const { port = 0, host = '127.0.0.1', origins, pages = [], greetings } = this.#options
+    this.#server = await listen(port, host, {
+      log: this.#kernel.log,
+      caps: { total: 4096, perAddress: 1024, ...greetings },
+      pages: new Set(pages),
+      greeting: (address) => this.#greeting(address),
+      connected: (ws, socket, address) => this.#connected(ws, socket, address),
+      request: (request, response) => void answerHttp(this.#kernel, request, response),
+    })
+    const loopback = ['127.0.0.1', 'localhost', '[::1]'].map((name) => `ws://${name}:${this.port}`)
+    for (const origin of origins ?? [this.url, ...loopback]) this.#audiences.add(origin)
+    this.#schedulePing()
+    this.#stopSweep = startSweep(this.#kernel)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closing) return
+    this.#closing = true
+    this.#cancelPing()
+    await this.#stopSweep()
+    const closed = new Promise<void>((resolve) => this.#server?.close(() => resolve()))
+    const gone = [...this.#sessions].map(([session, { socket }]) => this.#dismiss(session, socket))
+    this.#server?.closeAllConnections()
+    await Promise.all(gone)
+    await closed
+    await this.#kernel.writer.settled()
+    for (const mesh of this.#kernel.meshes.all()) mesh.close()
+  }
+
+  #connected(ws: WebSocket, socket: Duplex, address: string): void {
+    if (this.#closing) {
+      ws.close(closeCodes.restart)
+      return
+    }
+    const session = new Session(this.#kernel, ws, socket, (left) => this.#sessions.delete(left))
+    this.#sessions.set(session, { socket, address })
+  }
+
+  /** Says goodbye and waits until the peer has taken it, or does not. */
+  #dismiss(session: Session, socket: Duplex): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#kernel.clock.after(graceful, () => socket.destroy())
+      socket.once('close', () => {
+        cancel()
+        resolve()
+      })
+      session.refuse(new MeshError('shutting_down'), closeCodes.restart)
+      // A peer that has not taken its mail for a while will not take the farewell either.
+      if (socket.destroyed || socket.writableNeedDrain) socket.destroy()
+      else socket.end()
+      if (socket.closed) resolve()
+    })
+  }
+
+  #greeting(address: string): { total: number; perAddress: number } {
+    let total = 0
+    let perAddress = 0
+    for (const [session, from] of this.#sessions) {
+      if (!session.greeting) continue
+      total++
+      if (from.address === address) perAddress++
+    }
+    return { total, perAddress }
+  }
+
+  #schedulePing(): void {
+    this.#cancelPing = this.#kernel.clock.after(times.ping, () => {
+      for (const session of this.#sessions.keys()) session.ping()
+      this.#schedulePing()
+    })
+  }
+}

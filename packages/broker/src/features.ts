@@ -1,0 +1,16 @@
+import { contract } from '@claudemesh/protocol'
+import { groups } from './features/groups.ts'
+import { messages } from './features/messages.ts'
+import { peers } from './features/peers.ts'
+import { greetings, session } from './features/session.ts'
+import { tableOf } from './handlers.ts'
+import type { Greeting, Ready } from './kernel.ts'
+
+export const greetingTable = tableOf<Greeting>([[contract.session, greetings]])
+
+export const readyTable = tableOf<Ready>([
+  [contract.session, session],
+  [contract.peers, peers],
+  [contract.groups, groups],
+  [contract.messages, messages],
+])

@@ -1,0 +1,95 @@
+import { and, eq } from 'drizzle-orm'
+import { isErrorCode, MeshError, times, type contract } from '@claudemesh/protocol'
+import type { Answerable, Handlers } from '../handlers.ts'
+import type { Ready } from '../kernel.ts'
+import { peerTable } from '../presence.ts'
+import { pushHead, tailOf } from '../push.ts'
+import { parseRecipients } from '../recipients.ts'
+import { route } from '../send.ts'
+import { delivery, message } from '../tables.ts'
+import { frameHead } from '../wire.ts'
+
+type M = typeof contract.messages
+
+/** `send` itself is not here: it is answered after its commit, while the frames behind it go on (send.ts). */
+export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
+  sendMore: async ({ kernel, mesh, me }, { messageId, to, wraps }) => {
+    const named = parseRecipients(me.key, to, wraps)
+    await kernel.writer.settled()
+    const [stored] = await kernel.db
+      .select()
+      .from(message)
+      .where(and(eq(message.meshId, mesh.id), eq(message.id, messageId), eq(message.senderPubkey, me.key)))
+    if (!stored) throw new MeshError('not_found')
+    if (kernel.clock.now() - stored.createdAt > times.topUp) throw new MeshError('top_up_closed')
+    const targets = JSON.parse(stored.targetSpec) as string | string[]
+    const before = await kernel.db
+      .select({ key: delivery.recipientPubkey })
+      .from(delivery)
+      .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, messageId)))
+    const had = new Set(before.map((row) => row.key))
+    const fresh = { keys: named.keys.filter((key) => !had.has(key)), wraps: named.wraps.filter((_, i) => !had.has(named.keys[i] as (typeof named.keys)[number])) }
+    const routed = route({ mesh, me }, new Set(typeof targets === 'string' ? [targets] : targets), fresh, stored.ciphertext.length)
+    const tail = Buffer.from(tailOf(stored.ciphertext), 'latin1')
+    const head = pushHead(mesh.id, { ...stored, messageId, id: stored.clientId })
+    routed.recipients.forEach((recipient, i) => {
+      recipient.queued.count++
+      recipient.queued.bytes += stored.ciphertext.length
+      recipient.link?.feed.push(messageId, frameHead(`${head},"wrap":"${routed.wraps[i] ?? ''}"`, tail.length), tail)
+    })
+    const added = routed.recipients.map((recipient, i) => ({
+      meshId: mesh.id,
+      messageId,
+      recipientPubkey: recipient.key,
+      senderPubkey: me.key,
+      wrap: routed.wraps[i] ?? null,
+      sizeBytes: stored.ciphertext.length,
+      rung: 'stored' as const,
+      at: kernel.clock.now(),
+    }))
+    // Through the writer, so that a receipt for one of these comes after it.
+    await kernel.writer.after(async () => {
+      if (added.length > 0) await kernel.db.insert(delivery).values(added).onConflictDoNothing()
+    })
+    const { peers, tokens } = peerTable(routed.missing.filter((presence) => !had.has(presence.key)))
+    return { messageId, queued: added.length + named.keys.length - fresh.keys.length, missing: peers, tokens, gone: routed.gone }
+  },
+  receipt: ({ kernel, mesh, me }, { received, failed }) => {
+    const receipt = { meshId: mesh.id, recipient: me.key, at: kernel.clock.now() }
+    for (const messageId of received) {
+      me.link?.feed.taken(messageId)
+      kernel.writer.receive({ ...receipt, messageId, rung: 'received', reason: '' })
+    }
+    for (const { messageId, reason } of failed) {
+      me.link?.feed.taken(messageId)
+      // The reason reaches another model: only names of the table pass.
+      kernel.writer.receive({ ...receipt, messageId, rung: 'failed', reason: isErrorCode(reason) ? reason : 'internal' })
+    }
+  },
+  status: async ({ kernel, mesh, me }, { messageId }) => {
+    await kernel.writer.settled()
+    const [mine] = await kernel.db
+      .select({ id: message.id })
+      .from(message)
+      .where(and(eq(message.meshId, mesh.id), eq(message.id, messageId), eq(message.senderMemberId, me.memberId)))
+    if (!mine) throw new MeshError('not_found')
+    const states = await kernel.db
+      .select()
+      .from(delivery)
+      .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, messageId)))
+      .orderBy(delivery.seq)
+    const delivered = states.length > 0 && states.every((row) => row.rung !== 'stored' && row.rung !== 'failed')
+    return {
+      messageId,
+      delivered,
+      ...(delivered ? { deliveredAt: Math.max(...states.map((row) => row.at)) } : {}),
+      recipients: states.map((row) => ({
+        sessionPubkey: row.recipientPubkey,
+        rung: row.rung,
+        at: row.at,
+        ...(row.reason === null ? {} : { reason: row.reason }),
+        connected: mesh.presences.get(row.recipientPubkey)?.link !== undefined,
+      })),
+    }
+  },
+}

@@ -1,0 +1,165 @@
+import { and, asc, eq, gt } from 'drizzle-orm'
+import type { Log, MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
+import type { Mesh } from './mesh.ts'
+import type { Outbox } from './outbox.ts'
+import type { Database } from './ports.ts'
+import { pushHead, tailOf } from './push.ts'
+import { delivery, message, presence } from './tables.ts'
+import { textFrame } from './wire.ts'
+import type { Writer } from './writer.ts'
+
+const pageSize = 100
+const holdAtMost = 256
+
+type Row = Awaited<ReturnType<typeof queuePage>>[number]
+
+interface Held {
+  readonly id: MessageId
+  readonly head: Buffer
+  readonly tail: Buffer
+}
+
+/**
+ * What one connection is pushed. It begins with the durable queue, in order, and turns live when the queue is read; when the peer reads too slowly, it leaves
+ * stored messages to the queue and begins again once the socket has drained. A live push never overtakes an older one.
+ */
+export class Feed {
+  readonly #env: { readonly db: Database; readonly writer: Writer; readonly log: Log }
+  readonly #mesh: Mesh
+  readonly #me: SessionPubkey
+  readonly #outbox: Outbox
+  /** Pushed on this connection, and neither received nor refused yet. */
+  readonly #pushed = new Set<MessageId>()
+  #mode: 'behind' | 'reading' | 'holding' | 'live' | 'closed' = 'behind'
+  #held: Held[] = []
+  #wake: (() => void) | undefined
+
+  constructor(env: { db: Database; writer: Writer; log: Log }, mesh: Mesh, me: SessionPubkey, outbox: Outbox) {
+    this.#env = env
+    this.#mesh = mesh
+    this.#me = me
+    this.#outbox = outbox
+  }
+
+  /** Pushes a stored message now, or leaves it to the queue. */
+  push(id: MessageId, head: Buffer, tail: Buffer): void {
+    if (this.#mode === 'holding') {
+      if (this.#held.length < holdAtMost) this.#held.push({ id, head, tail })
+      else {
+        this.#held = []
+        this.#mode = 'reading'
+      }
+      return
+    }
+    if (this.#mode !== 'live') return
+    if (this.#outbox.full) {
+      this.#mode = 'behind'
+      this.#env.log('info', 'left_to_queue', { session: this.#me, waiting: this.#outbox.waiting })
+      return
+    }
+    this.#pushed.add(id)
+    this.#outbox.write(head)
+    this.#outbox.write(tail)
+  }
+
+  /** Pushes a volatile message, or drops it when the peer reads too slowly. */
+  pushVolatile(head: Buffer, tail: Buffer): boolean {
+    if (this.#mode === 'closed' || this.#outbox.full) {
+      this.#env.log('debug', 'volatile_dropped', { session: this.#me })
+      return false
+    }
+    this.#outbox.write(head)
+    this.#outbox.write(tail)
+    return true
+  }
+
+  /** The peer has taken this message. */
+  taken(id: MessageId): void {
+    this.#pushed.delete(id)
+  }
+
+  /** Reads the queue, unless that is under way; called at the beginning and whenever the socket has drained. */
+  catchUp(): void {
+    this.#wake?.()
+    if (this.#mode !== 'behind') return
+    this.#mode = 'reading'
+    this.#read().catch((error: unknown) => {
+      this.#env.log('error', 'backlog_failed', { session: this.#me, cause: String(error) })
+      if (this.#mode !== 'closed') this.#mode = 'behind'
+    })
+  }
+
+  close(): void {
+    this.#mode = 'closed'
+    this.#held = []
+    this.#wake?.()
+  }
+
+  async #read(): Promise<void> {
+    let after = 0
+    for (;;) {
+      await this.#env.writer.settled()
+      const page = await queuePage(this.#env.db, this.#mesh.id, this.#me, after)
+      if (this.#closed) return
+      for (const row of page) {
+        after = row.seq
+        if (!this.#pushed.has(row.messageId)) this.#outbox.write(this.#frameOf(row))
+        this.#pushed.add(row.messageId)
+      }
+      if (this.#outbox.full) await this.#drained()
+      if (this.#closed) return
+      if (page.length === pageSize) continue
+      if (this.#mode === 'holding') break
+      // Whatever is stored from now on is held, and one more page shows what came before.
+      this.#mode = 'holding'
+    }
+    const held = this.#held
+    this.#held = []
+    this.#mode = 'live'
+    for (const { id, head, tail } of held) if (!this.#pushed.has(id)) this.push(id, head, tail)
+  }
+
+  get #closed(): boolean {
+    return this.#mode === 'closed'
+  }
+
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined
+        resolve()
+      }
+    })
+  }
+
+  #frameOf(row: Row): Buffer {
+    const proof = row.chain && row.presence ? `,"chain":${JSON.stringify(row.chain)},"presence":"${row.presence}"` : ''
+    const wrap = row.wrap === null ? '' : `,"wrap":"${row.wrap}"`
+    return textFrame(pushHead(this.#mesh.id, row) + wrap + proof + tailOf(row.ciphertext))
+  }
+}
+
+/** The oldest stored messages of a session's queue beyond `after`, each with what proves its sender. */
+function queuePage(db: Database, mesh: MeshId, me: SessionPubkey, after: number) {
+  return db
+    .select({
+      seq: delivery.seq,
+      messageId: message.id,
+      id: message.clientId,
+      senderPubkey: message.senderPubkey,
+      priority: message.priority,
+      targetSpec: message.targetSpec,
+      createdAt: message.createdAt,
+      nonce: message.nonce,
+      wrap: delivery.wrap,
+      ciphertext: message.ciphertext,
+      chain: presence.chain,
+      presence: presence.presence,
+    })
+    .from(delivery)
+    .innerJoin(message, and(eq(message.meshId, delivery.meshId), eq(message.id, delivery.messageId)))
+    .leftJoin(presence, and(eq(presence.meshId, delivery.meshId), eq(presence.sessionPubkey, delivery.senderPubkey)))
+    .where(and(eq(delivery.meshId, mesh), eq(delivery.recipientPubkey, me), eq(delivery.rung, 'stored'), gt(delivery.seq, after)))
+    .orderBy(asc(delivery.seq))
+    .limit(pageSize)
+}

@@ -1,0 +1,43 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { asc, eq } from 'drizzle-orm'
+import type { InvitePubkey } from '@claudemesh/protocol'
+import type { Kernel } from './kernel.ts'
+import * as tables from './tables.ts'
+
+/** Answers the HTTP requests beside the WebSocket: health and invites. */
+export async function answerHttp(kernel: Kernel, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const path = (request.url ?? '').split('?')[0] ?? ''
+  const invite = /^\/v1\/invite\/([A-Za-z0-9_-]{43})$/.exec(path)?.[1]
+  try {
+    if (request.method !== 'GET' && request.method !== 'HEAD') reply(response, 405, { code: 'method_not_allowed' })
+    else if (path === '/healthz') reply(response, 200, { ok: true })
+    else if (invite !== undefined) await replyInvite(kernel, response, invite as InvitePubkey)
+    else reply(response, 404, { code: 'not_found' })
+  } catch (error) {
+    kernel.log('error', 'http_failed', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    if (!response.headersSent) reply(response, 500, { code: 'internal' })
+  }
+}
+
+async function replyInvite(kernel: Kernel, response: ServerResponse, pubkey: InvitePubkey): Promise<void> {
+  const { invite, mesh } = tables
+  const [found] = await kernel.db
+    .select({ chain: invite.chain, root: mesh.rootPubkey, slug: mesh.slug, policy: mesh.policy })
+    .from(invite)
+    .innerJoin(mesh, eq(mesh.id, invite.meshId))
+    .where(eq(invite.pubkey, pubkey))
+    .orderBy(asc(invite.createdAt))
+    .limit(1)
+  if (found) reply(response, 200, found)
+  else reply(response, 404, { code: 'not_found' })
+}
+
+function reply(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': "default-src 'none'; sandbox",
+  })
+  response.end(JSON.stringify(body))
+}

@@ -1,0 +1,4 @@
+export { createBroker, type Broker, type BrokerOptions } from './broker.ts'
+export type { Tapped } from './kernel.ts'
+export type { GreetingCaps } from './listen.ts'
+export type { Bus, Database, Store } from './ports.ts'

@@ -1,0 +1,51 @@
+import type { TokenCache } from '@claudemesh/crypto'
+import type { Clock, Log, Priority, SessionPubkey } from '@claudemesh/protocol'
+import type { Mesh } from './mesh.ts'
+import type { Meshes } from './meshes.ts'
+import type { Database } from './ports.ts'
+import type { Presence } from './presence.ts'
+import type { Session } from './session.ts'
+import type { Turn } from './turn.ts'
+import type { Writer } from './writer.ts'
+
+/** What the broker can see of one envelope: who, to whom, how much, and the first characters of the ciphertext. */
+export interface Tapped {
+  readonly senderPubkey: SessionPubkey
+  readonly recipients: readonly SessionPubkey[]
+  readonly targetSpec: string
+  readonly priority: Priority
+  readonly bytes: number
+  readonly ciphertext: string
+}
+
+/** What every part of the broker may use. */
+export interface Kernel {
+  readonly db: Database
+  readonly clock: Clock
+  readonly log: Log
+  readonly turn: Turn
+  readonly writer: Writer
+  readonly meshes: Meshes
+  /** Certificates that verified before. */
+  readonly tokens: TokenCache
+  /** The addresses under which clients may have dialled this broker. */
+  readonly audiences: ReadonlySet<string>
+  readonly allowCreate: boolean
+  readonly startedAt: number
+  readonly tap: ((frame: Tapped) => void) | undefined
+}
+
+/** A connection that has not said hello. */
+export interface Greeting {
+  readonly kernel: Kernel
+  readonly session: Session
+  readonly nonce: string
+}
+
+/** A connection that proved its member and session: authority comes from here, never from a frame. */
+export interface Ready {
+  readonly kernel: Kernel
+  readonly session: Session
+  readonly mesh: Mesh
+  readonly me: Presence
+}

@@ -1,0 +1,61 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer, type WebSocket } from 'ws'
+import { limits, type Log } from '@claudemesh/protocol'
+
+/** How many connections may be open that have not proven anything, in all and per address. */
+export interface GreetingCaps {
+  readonly total: number
+  readonly perAddress: number
+}
+
+export interface Door {
+  readonly log: Log
+  readonly caps: GreetingCaps
+  /** Origins of pages that may connect; command-line clients send none. */
+  readonly pages: ReadonlySet<string>
+  /** Connections in greeting, in all and from one address. */
+  greeting(address: string): { total: number; perAddress: number }
+  connected(ws: WebSocket, socket: Duplex, address: string): void
+  request: Parameters<typeof createServer>[1]
+}
+
+// Above the frame limit, so that a frame slightly too large still gets its named error.
+const maxPayload = limits.frame + 64 * 1024
+
+/** Opens the port: WebSocket at /ws, HTTP beside it. */
+export async function listen(port: number, host: string, door: Door): Promise<Server> {
+  const upgrader = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload, skipUTF8Validation: true, clientTracking: false })
+  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 10_000, headersTimeout: 10_000 }, door.request)
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', (error) => door.log('info', 'socket_error', { cause: error.message }))
+    const refusal = refusalOf(request, door)
+    if (refusal !== undefined) {
+      door.log('info', 'upgrade_refused', { status: refusal })
+      socket.end(`HTTP/1.1 ${refusal}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
+      return
+    }
+    upgrader.handleUpgrade(request, socket, head, (ws) => door.connected(ws, socket, addressOf(request)))
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  return server
+}
+
+export const portOf = (server: Server): number => (server.address() as AddressInfo).port
+
+function refusalOf(request: IncomingMessage, door: Door): string | undefined {
+  if ((request.url ?? '').split('?')[0] !== '/ws') return '404 Not Found'
+  const { origin } = request.headers
+  if (origin !== undefined && !door.pages.has(origin)) return '403 Forbidden'
+  const { total, perAddress } = door.greeting(addressOf(request))
+  return total >= door.caps.total || perAddress >= door.caps.perAddress ? '503 Service Unavailable' : undefined
+}
+
+const addressOf = (request: IncomingMessage): string => request.socket.remoteAddress ?? ''

@@ -1,0 +1,30 @@
+import { and, eq } from 'drizzle-orm'
+import { MeshError, type MessageId, type SessionPubkey } from '@claudemesh/protocol'
+import { ackText } from './ack.ts'
+import type { Ready } from './kernel.ts'
+import { missing } from './recipients.ts'
+import { delivery, message } from './tables.ts'
+
+/** The answer to a send whose id was stored before: the same again, nothing is stored or pushed. Throws `id_conflict` when the content differs. */
+export async function repeatedAck(
+  { kernel, mesh, me }: Ready,
+  id: MessageId,
+  sent: { id: string; targetSpec: string; priority: string; nonce: string; body: Buffer },
+): Promise<string> {
+  await kernel.writer.settled()
+  const [known] = await kernel.db
+    .select()
+    .from(message)
+    .where(and(eq(message.meshId, mesh.id), eq(message.id, id)))
+  if (!known) throw new MeshError('internal')
+  const same =
+    known.nonce === sent.nonce && known.priority === sent.priority && known.targetSpec === sent.targetSpec && known.ciphertext === sent.body.toString('latin1')
+  if (!same) throw new MeshError('id_conflict')
+  const deliveries = await kernel.db
+    .select({ key: delivery.recipientPubkey })
+    .from(delivery)
+    .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, id)))
+  const wrapped = new Set<SessionPubkey>(deliveries.map((row) => row.key))
+  const routes = JSON.parse(known.targetSpec) as string | string[]
+  return ackText(sent.id, id, wrapped.size, false, missing(mesh, me, new Set(typeof routes === 'string' ? [routes] : routes), wrapped), [])
+}

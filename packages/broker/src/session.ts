@@ -1,0 +1,260 @@
+import { isUtf8 } from 'node:buffer'
+import type { Duplex } from 'node:stream'
+import type { WebSocket } from 'ws'
+import { closeCodes, limits, MeshError, parseClientFrame, parseJson, times, toErrorFrame, type Json } from '@claudemesh/protocol'
+import { greetingTable, readyTable } from './features.ts'
+import type { Kernel, Ready } from './kernel.ts'
+import { disconnected } from './lifecycle.ts'
+import { Outbox } from './outbox.ts'
+import { scanSend, wholeSend } from './scan.ts'
+import { send } from './send.ts'
+import { textFrame } from './wire.ts'
+
+type Phase =
+  | { readonly name: 'greeting'; readonly nonce: string; readonly cancelDeadline: () => void }
+  | { readonly name: 'ready'; readonly context: Ready }
+  | { readonly name: 'draining' }
+  | { readonly name: 'closed'; readonly reason: string }
+
+const moves: Record<Phase['name'], readonly Phase['name'][]> = {
+  greeting: ['ready', 'draining', 'closed'],
+  ready: ['draining', 'closed'],
+  draining: ['closed'],
+  closed: [],
+}
+
+const missedPings = 3
+// A hello with its frame header, and no more, may be read before anything is proven.
+const greetingBytes = limits.frameBeforeHello + 64
+
+/** One connection: greeting → ready → draining → closed. Its frames are handled in order, and no failure leaves it. */
+export class Session {
+  readonly #kernel: Kernel
+  readonly #ws: WebSocket
+  readonly #outbox: Outbox
+  readonly #released: (session: Session) => void
+  #phase: Phase
+  #busy = false
+  #waiting: Buffer[] = []
+  #missed = 0
+
+  constructor(kernel: Kernel, ws: WebSocket, socket: Duplex, released: (session: Session) => void) {
+    this.#kernel = kernel
+    this.#ws = ws
+    this.#released = released
+    this.#outbox = new Outbox(socket, kernel.turn, () => this.refuse(new MeshError('slow_consumer'), closeCodes.slowConsumer))
+    const nonce = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
+    const cancelDeadline = kernel.clock.after(times.helloDeadline, () => this.refuse(new MeshError('hello_timeout'), closeCodes.helloTimeout))
+    this.#phase = { name: 'greeting', nonce, cancelDeadline }
+    this.#limitGreeting(socket)
+    socket.on('drain', () => this.#ready?.me.link?.feed.catchUp())
+    ws.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
+    ws.on('pong', () => (this.#missed = 0))
+    ws.on('error', (error) => kernel.log('info', 'socket_error', { cause: error.message }))
+    ws.on('close', (code) => this.#closed(`closed ${code}`))
+    this.write(textFrame(JSON.stringify({ type: 'challenge', v: 1, nonce, time: kernel.clock.now() })))
+  }
+
+  get outbox(): Outbox {
+    return this.#outbox
+  }
+
+  get greeting(): boolean {
+    return this.#phase.name === 'greeting'
+  }
+
+  /** Queues a complete frame for the end of this turn. */
+  write(frame: Buffer): void {
+    this.#outbox.write(frame)
+  }
+
+  /** Answers a request with its error; the unexpected becomes `internal`, and its cause stays in the log. */
+  fail(error: unknown, id?: string): void {
+    if (!(error instanceof MeshError)) this.#kernel.log('error', 'handler_failed', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    const frame = toErrorFrame(error, id)
+    this.write(textFrame(JSON.stringify(frame.code === 'clock_skew' ? { ...frame, serverTime: this.#kernel.clock.now() } : frame)))
+  }
+
+  /** The hello stands: from here on the connection speaks for this presence. */
+  welcome(context: Ready): void {
+    if (this.#phase.name === 'greeting') this.#phase.cancelDeadline()
+    this.#become({ name: 'ready', context })
+  }
+
+  /** Ends the connection with an error frame and a close code. */
+  refuse(error: MeshError, code: number, id?: string): void {
+    if (this.#phase.name === 'closed' || this.#phase.name === 'draining') return
+    this.#kernel.log('info', 'connection_refused', { code: error.code })
+    this.fail(error, id)
+    this.finish(code, error.code)
+  }
+
+  /** Sends what is queued and closes; nothing more is read. */
+  finish(code: number, reason: string): void {
+    if (this.#phase.name === 'closed' || this.#phase.name === 'draining') return
+    const left = this.#leave()
+    this.#become({ name: 'draining' })
+    left()
+    this.#outbox.flush()
+    this.#outbox.close()
+    this.#ws.close(code, reason)
+  }
+
+  /** Ends the connection at once. */
+  destroy(): void {
+    this.#ws.terminate()
+  }
+
+  /** Asks for a sign of life; three without an answer end the connection. */
+  ping(): void {
+    if (this.#phase.name !== 'ready') return
+    if (this.#missed >= missedPings) {
+      this.#kernel.log('info', 'pings_missed', { session: this.#phase.context.me.key })
+      this.#ws.terminate()
+      return
+    }
+    this.#missed++
+    this.#ws.ping()
+  }
+
+  get #ready(): Ready | undefined {
+    return this.#phase.name === 'ready' ? this.#phase.context : undefined
+  }
+
+  #become(next: Phase): void {
+    if (!moves[this.#phase.name].includes(next.name)) throw new Error(`a session cannot go from ${this.#phase.name} to ${next.name}`)
+    this.#phase = next
+  }
+
+  #limitGreeting(socket: Duplex): void {
+    let bytes = 0
+    const count = (chunk: Buffer) => {
+      bytes += chunk.length
+      if (this.#phase.name !== 'greeting') socket.off('data', count)
+      else if (bytes > greetingBytes) {
+        socket.off('data', count)
+        this.refuse(new MeshError('too_large', `over ${limits.frameBeforeHello} bytes before hello`), closeCodes.tooLarge)
+      }
+    }
+    socket.prependListener('data', count)
+  }
+
+  #receive(data: Buffer, isBinary: boolean): void {
+    this.#missed = 0
+    if (this.#phase.name === 'draining' || this.#phase.name === 'closed') return
+    if (isBinary) this.refuse(new MeshError('bad_frame', 'binary frames are not spoken here'), closeCodes.badFrame)
+    else if (data.length > limits.frame) this.refuse(new MeshError('too_large', `a frame is over ${limits.frame} bytes`), closeCodes.tooLarge)
+    else if (this.#busy) this.#wait(data)
+    else this.#handle(data)
+  }
+
+  #wait(data: Buffer): void {
+    this.#waiting.push(data)
+    if (!this.#ws.isPaused) this.#ws.pause()
+  }
+
+  #handle(data: Buffer): void {
+    const context = this.#ready
+    try {
+      const scanned = context && scanSend(data)
+      if (scanned) this.#send(context, scanned)
+      else this.#dispatch(data)
+    } catch (error) {
+      this.fail(error, idOf(data))
+    }
+  }
+
+  #send(context: Ready, scanned: NonNullable<ReturnType<typeof scanSend>>): void {
+    send(context, scanned)
+    if (!context.kernel.writer.full || this.#busy) return
+    this.#busy = true
+    this.#ws.pause()
+    context.kernel.writer.whenReady(() => this.#next())
+  }
+
+  #dispatch(data: Buffer): void {
+    if (!isUtf8(data)) throw new MeshError('bad_frame', 'the frame is not UTF-8')
+    const json = parseJson(data.toString())
+    const context = this.#ready
+    if (context && json.type === 'send') {
+      // The frame is checked whole, so that a missing id is named as in any request.
+      parseClientFrame(json)
+      this.#send(context, wholeSend(json))
+      return
+    }
+    const answered = this.#answer(json)
+    if (!answered) return
+    this.#busy = true
+    void answered.finally(() => this.#next())
+  }
+
+  /** Handles one frame of the contract; a promise when the next frame has to wait. */
+  #answer(json: Json): Promise<void> | undefined {
+    const { member, id, input } = parseClientFrame(json)
+    const phase = this.#phase
+    const needed = member.kind === 'request' ? member.phase : 'ready'
+    if (needed === 'greeting') {
+      if (phase.name !== 'greeting') throw new MeshError('already_ready')
+      const handler = greetingTable.get(member)
+      const context = { kernel: this.#kernel, session: this, nonce: phase.nonce }
+      return this.#settle((async () => handler?.(context, input as never))(), member, id, true)
+    }
+    if (phase.name !== 'ready') throw new MeshError('not_ready')
+    const result = readyTable.get(member)?.(phase.context, input as never)
+    if (result instanceof Promise) return this.#settle(result, member, id, false)
+    if (member.kind === 'request') this.#reply(member.reply, id, result)
+    return undefined
+  }
+
+  async #settle(result: Promise<unknown>, member: { kind: string; reply?: string }, id: string | undefined, final: boolean): Promise<void> {
+    try {
+      const output = await result
+      if (member.reply !== undefined) this.#reply(member.reply, id, output)
+      if (final) this.#ready?.me.link?.feed.catchUp()
+    } catch (error) {
+      // Who fails to prove itself gets no second try on the same nonce.
+      if (final && error instanceof MeshError) this.refuse(error, error.code === 'revoked' ? closeCodes.revoked : closeCodes.unauthorized, id)
+      else this.fail(error, id)
+    }
+  }
+
+  #reply(type: string, id: string | undefined, output: unknown): void {
+    this.write(textFrame(JSON.stringify({ type, id, ...(output as object) })))
+  }
+
+  #next(): void {
+    this.#busy = false
+    while (!this.#busy && this.#waiting.length > 0) this.#receive(this.#waiting.shift() as Buffer, false)
+    if (!this.#busy && this.#ws.isPaused) this.#ws.resume()
+  }
+
+  /** Takes the presence off this connection; what it returns marks it disconnected. */
+  #leave(): () => void {
+    const phase = this.#phase
+    if (phase.name === 'greeting') phase.cancelDeadline()
+    if (phase.name !== 'ready') return () => {}
+    const { kernel, mesh, me } = phase.context
+    if (me.link?.session !== this) return () => {}
+    me.link.feed.close()
+    return () => disconnected(kernel, mesh, me)
+  }
+
+  #closed(reason: string): void {
+    if (this.#phase.name === 'closed') return
+    const left = this.#leave()
+    this.#become({ name: 'closed', reason })
+    this.#outbox.close()
+    this.#waiting = []
+    left()
+    this.#released(this)
+  }
+}
+
+function idOf(data: Buffer): string | undefined {
+  try {
+    const { id } = parseJson(data.toString())
+    return typeof id === 'string' && id.length > 0 && id.length <= 64 ? id : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,88 @@
+import { and, eq, lt, sql } from 'drizzle-orm'
+import { closeCodes, MeshError, times } from '@claudemesh/protocol'
+import type { Kernel } from './kernel.ts'
+import { end, tell } from './lifecycle.ts'
+import { rows } from './sql.ts'
+import * as tables from './tables.ts'
+import { settledColumns, type Settled } from './writer.ts'
+
+const every = 60_000
+// The store is swept once an hour, at the first run and then at every sixtieth.
+const storeEvery = 60
+
+/** What outlived its time fails or is removed, again and again. The function given back ends it and waits for a run under way. */
+export function startSweep(kernel: Kernel): () => Promise<void> {
+  let cancel = () => {}
+  let stopped = false
+  let running: Promise<void> = Promise.resolve()
+  let run = 0
+  const schedule = () => {
+    cancel = kernel.clock.after(every, () => {
+      running = sweep(kernel, run++)
+        .catch((error: unknown) => kernel.log('error', 'sweep_failed', { cause: String(error) }))
+        .then(() => (stopped ? undefined : schedule()))
+    })
+  }
+  schedule()
+  return async () => {
+    stopped = true
+    cancel()
+    await running
+  }
+}
+
+async function sweep(kernel: Kernel, run: number): Promise<void> {
+  const now = kernel.clock.now()
+  endExpiredSessions(kernel, now)
+  if (run % storeEvery === 0) {
+    tell(kernel, [...(await failForgotten(kernel, now)), ...(await failOld(kernel, now))])
+    await removeOld(kernel, now)
+  }
+  kernel.meshes.sweep()
+}
+
+function endExpiredSessions(kernel: Kernel, now: number): void {
+  for (const mesh of kernel.meshes.all()) {
+    for (const presence of mesh.presences.values()) {
+      if (now <= presence.expiresAt + times.skew) continue
+      const link = presence.link
+      link?.feed.close()
+      end(kernel, mesh, presence, 'left', 'expired')
+      link?.session.refuse(new MeshError('bad_chain', 'the session certificate has expired; connect again with a new one'), closeCodes.unauthorized)
+    }
+  }
+}
+
+/** The queues of sessions whose certificate has ended while nobody was connected. */
+function failForgotten(kernel: Kernel, now: number): Promise<Settled[]> {
+  return rows<Settled>(
+    kernel.db,
+    sql`update mesh.delivery d set rung = 'failed', reason = 'expired', at = ${now}::bigint
+      from mesh.presence p where p.expires_at < ${now - times.skew}::bigint
+        and d.mesh_id = p.mesh_id and d.recipient_pubkey = p.session_pubkey and d.rung = 'stored'
+      returning ${settledColumns}`,
+  )
+}
+
+/** Messages older than a message may be. */
+function failOld(kernel: Kernel, now: number): Promise<Settled[]> {
+  return rows<Settled>(
+    kernel.db,
+    sql`update mesh.delivery d set rung = 'failed', reason = 'expired', at = ${now}::bigint
+      from mesh.message m where m.created_at < ${now - times.messageLife}::bigint
+        and d.mesh_id = m.mesh_id and d.message_id = m.id and d.rung = 'stored'
+      returning ${settledColumns}`,
+  )
+}
+
+/** Bodies go after a message's life; what became of it can be asked for as long again. */
+async function removeOld({ db }: Kernel, now: number): Promise<void> {
+  const { message, delivery, presence } = tables
+  await db
+    .update(message)
+    .set({ ciphertext: '' })
+    .where(and(lt(message.createdAt, now - times.messageLife), sql`${message.ciphertext} <> ''`))
+  await db.delete(message).where(lt(message.createdAt, now - 2 * times.messageLife))
+  await db.delete(delivery).where(and(lt(delivery.at, now - 2 * times.messageLife), sql`${delivery.rung} <> 'stored'`))
+  await db.delete(presence).where(and(eq(presence.live, false), lt(presence.expiresAt, now - 2 * times.messageLife)))
+}

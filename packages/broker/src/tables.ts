@@ -1,0 +1,127 @@
+import { sql } from 'drizzle-orm'
+import { bigint, boolean, index, integer, jsonb, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
+import type { ClientId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId, PresenceId, Priority, RootPubkey, Rung, SessionPubkey, Status } from '@claudemesh/protocol'
+
+export const schema = pgSchema('mesh')
+
+/** Milliseconds since the epoch, as on the wire. */
+const millis = (name: string) => bigint(name, { mode: 'number' })
+const meshRef = () =>
+  text('mesh_id')
+    .$type<MeshId>()
+    .notNull()
+    .references(() => mesh.id, { onDelete: 'cascade' })
+
+export const mesh = schema.table('mesh', {
+  id: text('id').$type<MeshId>().primaryKey(),
+  slug: text('slug').notNull(),
+  rootPubkey: text('root_pubkey').$type<RootPubkey>().notNull(),
+  policy: text('policy').notNull(),
+  policyVersion: integer('policy_version').notNull(),
+  createdAt: millis('created_at').notNull(),
+})
+
+export const member = schema.table(
+  'member',
+  {
+    meshId: meshRef(),
+    id: text('id').$type<MemberId>().notNull(),
+    pubkey: text('pubkey').$type<MemberPubkey>().notNull(),
+    name: text('name').notNull(),
+    role: text('role').$type<'admin' | 'member'>().notNull(),
+    /** Certificates from the root's side up to the member's own. */
+    chain: text('chain').array().notNull(),
+    invitePubkey: text('invite_pubkey').$type<InvitePubkey>(),
+    createdAt: millis('created_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.meshId, t.id] })],
+)
+
+export const invite = schema.table(
+  'invite',
+  {
+    meshId: meshRef(),
+    pubkey: text('pubkey').$type<InvitePubkey>().notNull(),
+    chain: text('chain').array().notNull(),
+    max: integer('max').notNull(),
+    used: integer('used').notNull().default(0),
+    expiresAt: millis('expires_at').notNull(),
+    createdAt: millis('created_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.meshId, t.pubkey] }), index('invite_pubkey_idx').on(t.pubkey)],
+)
+
+/** One row per session key: its newest connection and the tokens that prove who it is. */
+export const presence = schema.table(
+  'presence',
+  {
+    meshId: meshRef(),
+    sessionPubkey: text('session_pubkey').$type<SessionPubkey>().notNull(),
+    id: text('id').$type<PresenceId>().notNull(),
+    memberId: text('member_id').$type<MemberId>().notNull(),
+    memberPubkey: text('member_pubkey').$type<MemberPubkey>().notNull(),
+    memberName: text('member_name').notNull(),
+    chain: text('chain').array().notNull(),
+    presence: text('presence').notNull(),
+    seq: bigint('seq', { mode: 'number' }).notNull(),
+    groups: jsonb('groups').$type<{ name: string; role?: string }[]>().notNull(),
+    status: text('status').$type<Status>().notNull(),
+    /** False once it left, grew stale or was revoked: no longer a recipient, though its queue may remain. */
+    live: boolean('live').notNull(),
+    /** When its connection ended; null while it stands. */
+    disconnectedAt: millis('disconnected_at'),
+    /** When its session certificate ends, and its queue with it. */
+    expiresAt: millis('expires_at').notNull(),
+    connectedAt: millis('connected_at').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.meshId, t.sessionPubkey] }),
+    index('presence_live_idx')
+      .on(t.meshId)
+      .where(sql`live`),
+    index('presence_expires_idx').on(t.expiresAt),
+  ],
+)
+
+/** One row per envelope; the body is ciphertext. No foreign keys from here on: this is the hot path, and the sweep removes rows by age. */
+export const message = schema.table(
+  'message',
+  {
+    meshId: text('mesh_id').$type<MeshId>().notNull(),
+    id: text('id').$type<MessageId>().notNull(),
+    clientId: text('client_id').$type<ClientId>().notNull(),
+    senderPubkey: text('sender_pubkey').$type<SessionPubkey>().notNull(),
+    senderMemberId: text('sender_member_id').$type<MemberId>().notNull(),
+    /** JSON of the routes as the sender wrote them. */
+    targetSpec: text('target_spec').notNull(),
+    priority: text('priority').$type<Priority>().notNull(),
+    nonce: text('nonce').notNull(),
+    ciphertext: text('ciphertext').notNull(),
+    createdAt: millis('created_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.meshId, t.id] }), index('message_created_idx').on(t.createdAt)],
+)
+
+/** One row per message and recipient: its wrap and its rung on the ladder. */
+export const delivery = schema.table(
+  'delivery',
+  {
+    meshId: text('mesh_id').$type<MeshId>().notNull(),
+    messageId: text('message_id').$type<MessageId>().notNull(),
+    recipientPubkey: text('recipient_pubkey').$type<SessionPubkey>().notNull(),
+    /** The order in which a recipient's queue is read. */
+    seq: bigint('seq', { mode: 'number' }).notNull().generatedAlwaysAsIdentity(),
+    senderPubkey: text('sender_pubkey').$type<SessionPubkey>().notNull(),
+    wrap: text('wrap'),
+    sizeBytes: integer('size_bytes').notNull(),
+    rung: text('rung').$type<Rung>().notNull(),
+    reason: text('reason'),
+    at: millis('at').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.meshId, t.messageId, t.recipientPubkey] }),
+    index('delivery_queue_idx')
+      .on(t.meshId, t.recipientPubkey, t.seq)
+      .where(sql`rung = 'stored'`),
+  ],
+)

@@ -1,0 +1,32 @@
+import type { Bus, Store } from '@claudemesh/broker/ports'
+import { readMigrations, type Migration } from './migrations.ts'
+
+export interface StoreOptions {
+  /** The schema's steps, when they do not lie where this repository keeps them (a bundle carries its own). */
+  readonly migrations?: readonly Migration[]
+}
+
+/** Opens and migrates `postgres://…`, `pglite:DIR` or `pglite:` (in memory). The vendor is loaded on demand. */
+export async function openStore(url: string, options: StoreOptions = {}): Promise<Store> {
+  const migrations = async () => options.migrations ?? (await readMigrations())
+  const store = await open(url, migrations)
+  try {
+    await store.migrate()
+    return store
+  } catch (error) {
+    await store[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function open(url: string, migrations: () => Promise<readonly Migration[]>): Promise<Store> {
+  if (/^postgres(ql)?:\/\//.test(url)) return (await import('./store/postgres.ts')).openPostgres(url, migrations)
+  if (url.startsWith('pglite:')) return (await import('./store/pglite.ts')).openPglite(url.slice('pglite:'.length), migrations)
+  throw new Error(`unknown store ${JSON.stringify(url.slice(0, 12))}: use postgres://… or pglite:DIR`)
+}
+
+/** Opens `local:`, the bus within one process. */
+export async function openBus(url: string): Promise<Bus> {
+  if (url === 'local:') return (await import('./bus/local.ts')).localBus()
+  throw new Error(`unknown bus ${JSON.stringify(url.slice(0, 12))}: use local:`)
+}
