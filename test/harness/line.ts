@@ -1,0 +1,76 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+
+/** A real TCP line between one peer and the broker that a test can cut, freeze or keep from being dialled. */
+export class Line implements AsyncDisposable {
+  readonly #server: Server
+  readonly #pairs = new Set<[Socket, Socket]>()
+  #frozen = false
+  #refusing = false
+
+  private constructor(server: Server) {
+    this.#server = server
+  }
+
+  static async to(port: number): Promise<Line> {
+    const server = createServer()
+    const line = new Line(server)
+    server.on('connection', (near) => line.#connected(near, port))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return line
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  /** Frozen lines are passed over when the test lets the dust settle. */
+  get frozen(): boolean {
+    return this.#frozen
+  }
+
+  /** Tears the connection down without a goodbye. */
+  cut(): void {
+    for (const pair of this.#pairs) for (const socket of pair) socket.destroy()
+  }
+
+  /** Keeps the connection open, but lets nothing through. */
+  freeze(): void {
+    this.#frozen = true
+    for (const pair of this.#pairs) for (const socket of pair) socket.pause()
+  }
+
+  /** Dials are torn down until allowed again. */
+  refuse(refusing = true): void {
+    this.#refusing = refusing
+  }
+
+  #connected(near: Socket, port: number): void {
+    if (this.#refusing) {
+      near.on('error', () => {})
+      near.destroy()
+      return
+    }
+    const far = connect(port, '127.0.0.1')
+    const pair: [Socket, Socket] = [near, far]
+    this.#pairs.add(pair)
+    this.#frozen = false
+    for (const [from, to] of [[near, far] as const, [far, near] as const]) {
+      from.setNoDelay(true)
+      from.on('data', (data) => to.write(data))
+      from.on('end', () => to.end())
+      from.on('error', () => {})
+      from.on('close', () => {
+        to.destroy()
+        this.#pairs.delete(pair)
+      })
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+}
