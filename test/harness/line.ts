@@ -41,6 +41,15 @@ export class Line implements AsyncDisposable {
     for (const pair of this.#pairs) for (const socket of pair) socket.pause()
   }
 
+  /** Keeps back what the broker sends, until released. */
+  hold(): void {
+    for (const [, far] of this.#pairs) far.pause()
+  }
+
+  release(): void {
+    for (const [, far] of this.#pairs) far.resume()
+  }
+
   /** Dials are torn down until allowed again. */
   refuse(refusing = true): void {
     this.#refusing = refusing
