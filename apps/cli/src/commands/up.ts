@@ -2,7 +2,6 @@ import { join, resolve } from 'node:path'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { startDetached } from '../local/detached.ts'
-import { startEmbedded } from '../local/embedded.ts'
 import { ensureLocalMesh } from '../local/local-mesh.ts'
 import { announce, findRunning, type Running } from '../local/runfile.ts'
 import { invocation } from '../invocation.ts'
@@ -31,6 +30,8 @@ export async function up(context: Context, output: Output, options: UpOptions): 
   const running = findRunning(context.home)
   if (running) return report(context, output, await reportOf(context, agree(running, options)), 'already runs')
   if (options.detach) return report(context, output, await startDetached(context, options), 'runs in the background')
+  // The broker and its store are heavy: a second `up` does without them.
+  const { startEmbedded } = await import('../local/embedded.ts')
   await using broker = await startEmbedded({ port: options.port ?? defaultPort, data: dataFolder(context, options.data), clock: context.clock })
   using self = announce(context.home, { port: broker.port, url: broker.url, data: dataFolder(context, options.data) })
   const ready = await reportOf(context, self)

@@ -7,7 +7,7 @@ import { bundledMigrations } from './migrations.ts'
 
 export interface EmbeddedOptions {
   readonly port: number
-  /** The folder of the embedded store. */
+  /** The folder of the embedded store; empty keeps everything in memory. */
   readonly data: string
   readonly clock: Clock
   readonly log?: Log
@@ -15,9 +15,9 @@ export interface EmbeddedOptions {
 }
 
 /** A whole broker in this process, on files. Throws `port_taken` or `data_in_use` with the remedy. */
-export async function startEmbedded(options: EmbeddedOptions): Promise<Broker & AsyncDisposable> {
+export async function startEmbedded(options: EmbeddedOptions): Promise<Broker> {
   const { port, data, clock, log, tap } = options
-  mkdirSync(data, { recursive: true, mode: 0o700 })
+  if (data !== '') mkdirSync(data, { recursive: true, mode: 0o700 })
   await using stack = new AsyncDisposableStack()
   const store = stack.use(await open(data))
   const bus = stack.use(await openBus('local:'))
