@@ -24,7 +24,8 @@ export const portable: Codec = {
 
 const buffer = (globalThis as { Buffer?: NodeBuffer }).Buffer
 
-const buffered: Codec | undefined = buffer && {
+/** Node’s own, where there is one. */
+export const buffered: Codec | undefined = buffer && {
   encode: (bytes) => buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url'),
   // A copy, because small Buffers share one pool with everything else.
   decode: (text) => new Uint8Array(buffer.from(text, 'base64url')),

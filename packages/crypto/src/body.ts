@@ -30,6 +30,15 @@ export function wrapPlain(contentKey: Uint8Array, hashOfBody: Uint8Array, counte
   const plain = new Uint8Array(wrapPlainBytes)
   plain.set(contentKey)
   plain.set(hashOfBody, 32)
-  new DataView(plain.buffer).setBigUint64(64, BigInt(counter))
+  const view = new DataView(plain.buffer)
+  view.setUint32(64, Math.floor(counter / 2 ** 32))
+  view.setUint32(68, counter % 2 ** 32)
   return plain
+}
+
+/** The counter inside a wrap; undefined when it is above what a number holds exactly. */
+export function wrappedCounter(plain: Uint8Array): number | undefined {
+  const view = new DataView(plain.buffer, plain.byteOffset)
+  const counter = view.getUint32(64) * 2 ** 32 + view.getUint32(68)
+  return Number.isSafeInteger(counter) ? counter : undefined
 }

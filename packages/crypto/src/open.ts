@@ -1,6 +1,6 @@
 import { MeshError, times, type ClientId, type MeshId, type Priority, type SessionPubkey } from '@claudemesh/protocol'
 import { fromB64u } from './base64.ts'
-import { bodyHash, keyCommitment, openBody, wrapPlainBytes } from './body.ts'
+import { bodyHash, keyCommitment, openBody, wrappedCounter, wrapPlainBytes } from './body.ts'
 import type { Chain } from './chain.ts'
 import { decodeInner, type Inner, type InnerMessage } from './inner.ts'
 import { unpad } from './padding.ts'
@@ -81,17 +81,14 @@ function openShared(push: Envelope, wrap: string, o: OpenOptions): Unsealed {
   if (!same(plain.subarray(32, 64), bodyHash(nonce, body))) throw new MeshError('body_swapped')
   if (!same(keyCommitment(contentKey), body.subarray(0, 32))) throw new MeshError('body_swapped', 'the body commits to another key')
   const padded = cannotOpenUnless(() => openBody(contentKey, nonce, o.mesh, body))
-  return { padded, counter: wrappedCounter(plain) }
+  const counter = wrappedCounter(plain)
+  if (counter === undefined) throw new MeshError('replayed', 'the counter is out of range')
+  contentKey.fill(0)
+  return { padded, counter }
 }
 
 const unbox = (boxed: string | undefined, push: Envelope, o: OpenOptions) =>
-  sodium.crypto_box_open_easy_afternm(fromB64u(boxed ?? ''), fromB64u(push.nonce, 24), o.keys.with(push.senderPubkey))
-
-function wrappedCounter(plain: Uint8Array): number {
-  const counter = new DataView(plain.buffer, plain.byteOffset).getBigUint64(64)
-  if (counter > BigInt(Number.MAX_SAFE_INTEGER)) throw new MeshError('replayed', 'the counter is out of range')
-  return Number(counter)
-}
+  sodium.crypto_box_open_easy_afternm(fromB64u(boxed ?? ''), fromB64u(push.nonce, 24), o.keys.with(push.senderPubkey).shared)
 
 function boxedCounter(inner: Inner, me: SessionPubkey): number {
   if (inner.r !== me) throw new MeshError('wrong_recipient')

@@ -3,11 +3,17 @@ import { fromB64u } from './base64.ts'
 import type { SessionKey } from './keys.ts'
 import { sodium } from './sodium.ts'
 
+/** A peer as sealing needs it: the bytes of its key, and the key shared with it. */
+export interface Pair {
+  readonly bytes: Uint8Array
+  readonly shared: Uint8Array
+}
+
 /** The crypto_box keys of one session with each of its peers, computed at first use (0.2 ms each) and kept until forgotten. */
 export class PairKeys {
   readonly me: SessionPubkey
   readonly #secret: Uint8Array
-  readonly #shared = new Map<SessionPubkey, Uint8Array>()
+  readonly #pairs = new Map<SessionPubkey, Pair>()
 
   constructor(session: SessionKey) {
     this.me = session.publicKey
@@ -15,29 +21,30 @@ export class PairKeys {
   }
 
   /** The key shared with this peer. Throws `bad_recipients` when the peer's key is no curve point of full order. */
-  with(peer: SessionPubkey): Uint8Array {
-    const known = this.#shared.get(peer)
+  with(peer: SessionPubkey): Pair {
+    const known = this.#pairs.get(peer)
     if (known) return known
-    const key = this.#derive(peer)
-    this.#shared.set(peer, key)
-    return key
+    const pair = this.#derive(peer)
+    this.#pairs.set(peer, pair)
+    return pair
   }
 
   /** Wipes the key shared with this peer; the next use computes it again. */
   forget(peer: SessionPubkey): void {
-    this.#shared.get(peer)?.fill(0)
-    this.#shared.delete(peer)
+    this.#pairs.get(peer)?.shared.fill(0)
+    this.#pairs.delete(peer)
   }
 
   /** Wipes all keys, the session's own included. Nothing can be sealed or opened after. */
   wipe(): void {
-    for (const peer of this.#shared.keys()) this.forget(peer)
+    for (const peer of this.#pairs.keys()) this.forget(peer)
     this.#secret.fill(0)
   }
 
-  #derive(peer: SessionPubkey): Uint8Array {
+  #derive(peer: SessionPubkey): Pair {
     try {
-      return sodium.crypto_box_beforenm(sodium.crypto_sign_ed25519_pk_to_curve25519(fromB64u(peer, 32)), this.#secret)
+      const bytes = fromB64u(peer, 32)
+      return { bytes, shared: sodium.crypto_box_beforenm(sodium.crypto_sign_ed25519_pk_to_curve25519(bytes), this.#secret) }
     } catch (cause) {
       throw new MeshError('bad_recipients', `${peer} is not a session key`, { cause })
     }

@@ -36,7 +36,7 @@ export class ReplayWindows {
     this.check(sender, counter)
     const window = this.#windows.get(sender)
     if (window && incarnationOf(window.highest) === incarnationOf(counter)) advance(window, counter)
-    else this.#windows.set(sender, this.#open(counter))
+    else this.#windows.set(sender, open(counter, this.#fromStart || window !== undefined))
   }
 
   /** Counters of the sender's present incarnation that are missing below the highest received, at most 1023, oldest first. */
@@ -52,13 +52,12 @@ export class ReplayWindows {
   forget(sender: SessionPubkey): void {
     this.#windows.delete(sender)
   }
+}
 
-  #open(counter: number): Window {
-    const first = incarnationOf(counter) * perIncarnation
-    const window = { start: this.#fromStart ? first : counter, highest: counter, seen: new Uint32Array(words) }
-    mark(window, counter)
-    return window
-  }
+function open(counter: number, fromStart: boolean): Window {
+  const window = { start: fromStart ? incarnationOf(counter) * perIncarnation : counter, highest: counter, seen: new Uint32Array(words) }
+  mark(window, counter)
+  return window
 }
 
 const incarnationOf = (counter: number) => Math.floor(counter / perIncarnation)

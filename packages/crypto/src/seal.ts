@@ -1,12 +1,12 @@
 import { limits, MeshError, type MeshId, type SessionPubkey } from '@claudemesh/protocol'
-import { fromB64u, toB64u } from './base64.ts'
+import { toB64u } from './base64.ts'
 import { bodyHash, sealBody, wrapBytes, wrapPlain } from './body.ts'
 import type { SendCounters } from './counters.ts'
 import { encodeInner, type InnerMessage } from './inner.ts'
 import { pad } from './padding.ts'
-import type { PairKeys } from './pair-keys.ts'
+import type { Pair, PairKeys } from './pair-keys.ts'
 import type { Random } from './random.ts'
-import { concat, sodium } from './sodium.ts'
+import { sodium } from './sodium.ts'
 
 /** Recipient keys (32 bytes each) and, for a shared body, their wraps (88 bytes each), in base64url. */
 export interface Addressed {
@@ -39,6 +39,8 @@ export interface SealOptions {
   shared?: boolean | undefined
 }
 
+const keyBytes = 32
+
 /** Seals a message for these sessions alone. Throws `no_recipients`, `too_many_recipients`, `bad_recipients` or `too_large`. */
 export function seal(o: SealOptions): Sealed {
   checkRecipients(o.recipients, o.sender)
@@ -48,10 +50,10 @@ export function seal(o: SealOptions): Sealed {
 }
 
 function sealBox(o: SealOptions, recipient: SessionPubkey): Sealed {
-  const key = o.keys.with(recipient)
+  const { shared } = o.keys.with(recipient)
   const nonce = take(o.random, 24)
   const inner = { ...o.message, m: o.mesh, f: o.sender, r: recipient, c: o.counters.peek(recipient) }
-  const ciphertext = sodium.crypto_box_easy_afternm(pad(encodeInner(inner)), nonce, key)
+  const ciphertext = sodium.crypto_box_easy_afternm(pad(encodeInner(inner)), nonce, shared)
   checkSize(ciphertext.length)
   // Used up only now: a failed seal must not leave a gap.
   o.counters.next(recipient)
@@ -93,14 +95,17 @@ class Wrapper {
     if (!contentKey) throw new MeshError('top_up_closed')
     checkRecipients(recipients, this.#o.sender)
     if (recipients.some((recipient) => this.#wrapped.has(recipient))) throw new MeshError('bad_recipients', 'a recipient is already among the first')
-    const keys = recipients.map((recipient) => this.#o.keys.with(recipient))
+    const pairs = recipients.map((recipient) => this.#o.keys.with(recipient))
+    const to = new Uint8Array(recipients.length * keyBytes)
     const wraps = new Uint8Array(recipients.length * wrapBytes)
     recipients.forEach((recipient, i) => {
-      this.#wrapped.add(recipient)
+      const { bytes, shared } = pairs[i] as Pair
       const plain = wrapPlain(contentKey, this.#bodyHash, this.#o.counters.next(recipient))
-      wraps.set(sodium.crypto_box_easy_afternm(plain, this.#nonce, keys[i] as Uint8Array), i * wrapBytes)
+      this.#wrapped.add(recipient)
+      to.set(bytes, i * keyBytes)
+      wraps.set(sodium.crypto_box_easy_afternm(plain, this.#nonce, shared), i * wrapBytes)
     })
-    return { to: toB64u(concat(...recipients.map((recipient) => fromB64u(recipient, 32)))), wraps: toB64u(wraps) }
+    return { to: toB64u(to), wraps: toB64u(wraps) }
   }
 
   wipe(): void {
