@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import WebSocket from 'ws'
+import { WebSocket, type ClientOptions } from 'ws'
 import { createBroker, type Broker, type BrokerOptions } from '@claudemesh/broker'
 import {
   inviteKey,
@@ -91,13 +91,13 @@ export class Wire implements AsyncDisposable {
   readonly seen: Frame[] = []
   readonly closed: Promise<{ code: number; reason: string }>
 
-  constructor(url: string, options: WebSocket.ClientOptions = {}) {
+  constructor(url: string, options: ClientOptions = {}) {
     this.ws = new WebSocket(`${url}/ws`, { perMessageDeflate: false, ...options })
     this.closed = new Promise((resolve) => this.ws.on('close', (code, reason) => resolve({ code, reason: reason.toString() })))
     this.ws.on('error', () => {})
     this.ws.on('message', (data) => this.#take(JSON.parse((data as Buffer).toString()) as Frame))
-    void this.closed.then(({ code, reason }) => {
-      for (const { fail } of this.#waiting.splice(0)) fail(new Error(`closed with ${code} ${reason}; seen: ${this.seen.map((f) => f.type).join(' ')}`))
+    this.ws.on('close', (code, reason) => {
+      for (const { fail } of this.#waiting.splice(0)) fail(new Error(`closed with ${code} ${reason.toString()}; seen: ${this.seen.map((f) => f.type).join(' ')}`))
     })
   }
 
@@ -136,7 +136,7 @@ export class Wire implements AsyncDisposable {
   }
 }
 
-export async function dial(url: string, options: WebSocket.ClientOptions = {}): Promise<{ wire: Wire; nonce: string }> {
+export async function dial(url: string, options: ClientOptions = {}): Promise<{ wire: Wire; nonce: string }> {
   const wire = new Wire(url, options)
   const challenge = await wire.next('challenge')
   return { wire, nonce: challenge['nonce'] as string }
@@ -289,7 +289,11 @@ export class Peer implements AsyncDisposable {
 
   helloFrame(nonce: string, changes: Record<string, unknown> = {}): Frame {
     const { mesh, member, session } = this
-    const transcript = { aud: (changes['aud'] as string | undefined) ?? mesh.url, clientNonce: b64u(16), timestamp: (changes['timestamp'] as number | undefined) ?? mesh.clock.now() }
+    const transcript = {
+      aud: (changes['aud'] as string | undefined) ?? mesh.url,
+      clientNonce: b64u(16),
+      timestamp: (changes['timestamp'] as number | undefined) ?? mesh.clock.now(),
+    }
     return {
       type: 'hello',
       id: 'hello',
@@ -318,7 +322,11 @@ export class Peer implements AsyncDisposable {
   }
 
   /** A sealed `send` frame to these sessions. */
-  sendFrame(to: SessionPubkey[], text: string, options: { targetSpec?: string | string[]; id?: ClientId; priority?: 'now' | 'next' | 'low'; volatile?: boolean; shared?: boolean } = {}): Frame {
+  sendFrame(
+    to: SessionPubkey[],
+    text: string,
+    options: { targetSpec?: string | string[]; id?: ClientId; priority?: 'now' | 'next' | 'low'; volatile?: boolean; shared?: boolean } = {},
+  ): Frame {
     const id = options.id ?? clientId()
     const priority = options.priority ?? 'next'
     const sealed = seal({
@@ -335,7 +343,7 @@ export class Peer implements AsyncDisposable {
     return {
       type: 'send',
       id,
-      targetSpec: options.targetSpec ?? (to.length === 1 ? (to[0] as string) : to),
+      targetSpec: options.targetSpec ?? (to.length === 1 ? to[0] : to),
       priority,
       ...(options.volatile ? { volatile: true } : {}),
       nonce,

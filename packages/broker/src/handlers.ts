@@ -1,7 +1,10 @@
 import type { Body, Event, Feature, Input, Member, Notice, Output, Request } from '@claudemesh/protocol'
 
-type Handler<M, C> =
-  M extends Request ? (context: C, input: Input<M>) => Output<M> | Promise<Output<M>> : M extends Notice ? (context: C, body: Body<M>) => void | Promise<void> : never
+type Handler<M, C> = M extends Request
+  ? (context: C, input: Input<M>) => Output<M> | Promise<Output<M>>
+  : M extends Notice
+    ? (context: C, body: Body<M>) => void | Promise<void>
+    : never
 
 /** The keys of a noun that a broker answers. */
 export type Answerable<F extends Feature> = { [K in keyof F]: F[K] extends Event ? never : K }[keyof F]

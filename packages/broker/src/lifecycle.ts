@@ -27,7 +27,13 @@ export function linger(kernel: Kernel, mesh: Mesh, presence: Presence, from: num
 }
 
 /** A presence ends for good: what is queued for it fails, and the senders are told. */
-export function end(kernel: Kernel, mesh: Mesh, presence: Presence, reason: Exclude<GoneReason, 'stale'>, why = reason === 'left' ? 'recipient_gone' : 'revoked'): void {
+export function end(
+  kernel: Kernel,
+  mesh: Mesh,
+  presence: Presence,
+  reason: Exclude<GoneReason, 'stale'>,
+  why = reason === 'left' ? 'recipient_gone' : 'revoked',
+): void {
   mesh.remove(presence, reason)
   presence.link = undefined
   save(kernel, mesh, presence, { live: false, disconnectedAt: kernel.clock.now() })

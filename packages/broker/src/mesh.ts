@@ -131,7 +131,8 @@ export class Mesh {
     }
     for (const [sender, list] of updates) {
       const session = this.presences.get(sender)?.link?.session
-      for (let i = 0; session && i < list.length; i += updatesPerFrame) {
+      if (!session) continue
+      for (let i = 0; i < list.length; i += updatesPerFrame) {
         session.write(textFrame(JSON.stringify({ type: 'delivery', updates: list.slice(i, i + updatesPerFrame) })))
       }
     }

@@ -129,5 +129,4 @@ export function route(
   return routed
 }
 
-const isFull = ({ queued }: Presence, bytes: number): boolean =>
-  queued.count >= limits.queuedPerSession || queued.bytes + bytes > limits.queuedBytesPerSession
+const isFull = ({ queued }: Presence, bytes: number): boolean => queued.count >= limits.queuedPerSession || queued.bytes + bytes > limits.queuedBytesPerSession

@@ -70,7 +70,8 @@ export class Session {
 
   /** Answers a request with its error; the unexpected becomes `internal`, and its cause stays in the log. */
   fail(error: unknown, id?: string): void {
-    if (!(error instanceof MeshError)) this.#kernel.log('error', 'handler_failed', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    if (!(error instanceof MeshError))
+      this.#kernel.log('error', 'handler_failed', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) })
     const frame = toErrorFrame(error, id)
     this.write(textFrame(JSON.stringify(frame.code === 'clock_skew' ? { ...frame, serverTime: this.#kernel.clock.now() } : frame)))
   }

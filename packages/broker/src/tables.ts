@@ -1,6 +1,19 @@
 import { sql } from 'drizzle-orm'
 import { bigint, boolean, index, integer, jsonb, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
-import type { ClientId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId, PresenceId, Priority, RootPubkey, Rung, SessionPubkey, Status } from '@claudemesh/protocol'
+import type {
+  ClientId,
+  InvitePubkey,
+  MemberId,
+  MemberPubkey,
+  MeshId,
+  MessageId,
+  PresenceId,
+  Priority,
+  RootPubkey,
+  Rung,
+  SessionPubkey,
+  Status,
+} from '@claudemesh/protocol'
 
 export const schema = pgSchema('mesh')
 

@@ -32,7 +32,12 @@ export async function enrol(greeting: Greeting, input: Input<Enrol>): Promise<Ou
 }
 
 /** The row of a member whose chain verified. */
-export function memberRow(meshId: MeshId, { member, invite }: ChainTo<'member'>, chain: readonly string[], createdAt: number): typeof tables.member.$inferInsert {
+export function memberRow(
+  meshId: MeshId,
+  { member, invite }: ChainTo<'member'>,
+  chain: readonly string[],
+  createdAt: number,
+): typeof tables.member.$inferInsert {
   return { meshId, id: member.id, pubkey: member.key, name: member.name, role: member.role, chain: [...chain], invitePubkey: invite?.key ?? null, createdAt }
 }
 

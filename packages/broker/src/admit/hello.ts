@@ -101,7 +101,8 @@ function checkChain(kernel: Kernel, mesh: Mesh, enrolled: readonly string[], inp
     cache: kernel.tokens,
   })
   const upToMember = input.chain.slice(0, -1)
-  if (upToMember.length !== enrolled.length || upToMember.some((token, i) => token !== enrolled[i])) throw bad('these are not the certificates it enrolled with')
+  if (upToMember.length !== enrolled.length || upToMember.some((token, i) => token !== enrolled[i]))
+    throw bad('these are not the certificates it enrolled with')
   if (chain.member.key !== input.pubkey || chain.session.key !== input.sessionPubkey) throw bad('the certificates are of other keys than the hello')
   return chain
 }
@@ -110,7 +111,8 @@ function checkPresence(mesh: Mesh, input: Hello) {
   const signed = verifyPresence(input.presence, { mesh: mesh.id, session: input.sessionPubkey })
   if (foldName(signed.name) !== foldName(input.displayName)) throw new MeshError('bad_presence', 'the presence carries another name than the hello')
   const told = input.groups.map((group) => ({ name: parseGroup(group.name), role: group.role ?? '' }))
-  const same = told.length === signed.groups.length && told.every((t) => signed.groups.some((g) => g.name === t.name && (g.role ?? '') === t.role.normalize('NFC').trim()))
+  const same =
+    told.length === signed.groups.length && told.every((t) => signed.groups.some((g) => g.name === t.name && (g.role ?? '') === t.role.normalize('NFC').trim()))
   if (!same) throw new MeshError('bad_presence', 'the presence carries other groups than the hello')
   return signed
 }

@@ -9,7 +9,8 @@ export const groups: Handlers<typeof contract.groups, Ready> = {
     const group = parseGroup(name)
     const signed = acceptPresence(context, presence)
     const found = signed.groups.find((g) => g.name === group)
-    if (!found || (found.role ?? '') !== (role?.normalize('NFC').trim() ?? '')) throw new MeshError('bad_presence', 'the presence does not carry this group and role')
+    if (!found || (found.role ?? '') !== (role?.normalize('NFC').trim() ?? ''))
+      throw new MeshError('bad_presence', 'the presence does not carry this group and role')
     await storePresence(context, signed)
     return {}
   },

@@ -28,7 +28,10 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
       .from(delivery)
       .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, messageId)))
     const had = new Set(before.map((row) => row.key))
-    const fresh = { keys: named.keys.filter((key) => !had.has(key)), wraps: named.wraps.filter((_, i) => !had.has(named.keys[i] as (typeof named.keys)[number])) }
+    const fresh = {
+      keys: named.keys.filter((key) => !had.has(key)),
+      wraps: named.wraps.filter((_, i) => !had.has(named.keys[i] as (typeof named.keys)[number])),
+    }
     const routed = route({ mesh, me }, new Set(typeof targets === 'string' ? [targets] : targets), fresh, stored.ciphertext.length)
     const tail = Buffer.from(tailOf(stored.ciphertext), 'latin1')
     const head = pushHead(mesh.id, { ...stored, messageId, id: stored.clientId })

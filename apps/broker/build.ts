@@ -1,0 +1,30 @@
+import { copyFileSync, readdirSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { readMigrations } from '@claudemesh/drivers'
+import { build } from 'esbuild'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const outdir = join(here, 'dist')
+
+rmSync(outdir, { recursive: true, force: true })
+await build({
+  entryPoints: [join(here, 'src/main.ts')],
+  outdir,
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  outExtension: { '.js': '.mjs' },
+  platform: 'node',
+  target: 'node24',
+  legalComments: 'linked',
+  // Packages in the older module form ask for Node's modules by require.
+  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  define: { CLAUDEMESH_MIGRATIONS: JSON.stringify(await readMigrations()) },
+})
+
+// The embedded store looks for its parts beside the file it was bundled into.
+const require = createRequire(join(here, '../../packages/drivers/package.json'))
+const pglite = dirname(require.resolve('@electric-sql/pglite'))
+for (const name of readdirSync(pglite).filter((file) => /\.(wasm|data)$/.test(file))) copyFileSync(join(pglite, name), join(outdir, name))
