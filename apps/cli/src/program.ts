@@ -24,7 +24,9 @@ export function makeProgram(context: Context, claudeArgs: readonly string[]): Co
     .option('--detach', 'run in the background')
     .action(async (flags) => (await import('./commands/up.ts')).up(context, output(flags), flags))
   command('down', 'end the broker that up started').action(async (flags) => show(flags, (await import('./commands/down.ts')).down(context)))
-  command('broker', 'run the production broker, configured by the environment').action(async () => (await import('./commands/broker.ts')).broker(context))
+  command('broker', 'run the production broker, configured by the environment').action(async (flags) =>
+    (await import('./commands/broker.ts')).broker(context, output(flags)),
+  )
 
   command('create <slug>', 'found a mesh of your own on a broker')
     .requiredOption('--broker <url>', 'such as wss://mesh.example.com')

@@ -2,10 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Context } from '../context.ts'
+import type { MeshEntry } from '../home/config.ts'
 import { invocation } from '../invocation.ts'
 import { startEmbedded } from '../local/embedded.ts'
 import { ensureLocalMesh } from '../local/local-mesh.ts'
-import { announce, findRunning } from '../local/runfile.ts'
+import { announce, findRunning, type Running } from '../local/runfile.ts'
 import type { Output } from '../output.ts'
 import { exchange, type Leg, type Tap } from '../tour/exchange.ts'
 import { describeLeg, summary } from '../tour/words.ts'
@@ -24,36 +25,44 @@ export interface TourFlags {
  * the tour plays on one of its own, so that no session at work is disturbed, and ends.
  */
 export async function tour(context: Context, output: Output, flags: TourFlags): Promise<void> {
-  await using stack = new AsyncDisposableStack()
-  const tap: Tap = {}
   const running = findRunning(context.home)
-  const stage = running ? await playStage(context, tap, stack) : await homeStage(context, flags, tap, stack)
-  const entry = await ensureLocalMesh(stage.context, stage)
-  if (!output.json) output.line(...summary(output, stage.url, entry.slug, running?.url))
-  const legs: Leg[] = []
-  for await (const leg of exchange(stage.context, entry, tap)) {
-    legs.push(leg)
-    if (!output.json) output.line(...describeLeg(output, leg, legs.length))
-  }
-  const broker = running ?? stage
-  const { slug } = await ensureLocalMesh(context, broker)
-  await finish(context, output, { url: broker.url, port: broker.port, pid: broker.pid, mesh: slug, messages: legs })
-  if (flags.exit || running) return
-  if (!output.json) output.line('', output.style('dim', `serving on ${broker.url} until Ctrl-C`))
+  if (running) return tourAside(context, output, running)
+  const tap: Tap = {}
+  const data = dataFolder(context, flags.data)
+  await using broker = await startEmbedded({ port: flags.port ?? defaultPort, data, clock: context.clock, tap: (frame) => (tap.newest = frame) })
+  using self = announce(context.home, { port: broker.port, url: broker.url, data })
+  const entry = await ensureLocalMesh(context, self)
+  if (!output.json) output.line(...summary(output, self.url, entry.slug))
+  const messages = await play(context, output, entry, tap)
+  await finish(context, output, { url: self.url, port: self.port, pid: self.pid, mesh: entry.slug, messages })
+  if (flags.exit) return
+  if (!output.json) output.line('', output.style('dim', `serving on ${self.url} until Ctrl-C`))
   await untilStopped()
 }
 
-async function homeStage(context: Context, flags: TourFlags, tap: Tap, stack: AsyncDisposableStack) {
-  const data = dataFolder(context, flags.data)
-  const broker = stack.use(await startEmbedded({ port: flags.port ?? defaultPort, data, clock: context.clock, tap: (frame) => (tap.newest = frame) }))
-  return { ...stack.use(announce(context.home, { port: broker.port, url: broker.url, data })), context }
+async function tourAside(context: Context, output: Output, running: Running): Promise<void> {
+  const home = mkdtempSync(join(tmpdir(), 'claudemesh-tour-'))
+  try {
+    const tap: Tap = {}
+    await using stage = await startEmbedded({ port: 0, data: '', clock: context.clock, tap: (frame) => (tap.newest = frame) })
+    const aside = { ...context, home }
+    const entry = await ensureLocalMesh(aside, { url: stage.url, data: '' })
+    if (!output.json) output.line(...summary(output, stage.url, entry.slug, running.url))
+    const messages = await play(aside, output, entry, tap)
+    const { slug } = await ensureLocalMesh(context, running)
+    await finish(context, output, { url: running.url, port: running.port, pid: running.pid, mesh: slug, messages })
+  } finally {
+    rmSync(home, { recursive: true, force: true })
+  }
 }
 
-async function playStage(context: Context, tap: Tap, stack: AsyncDisposableStack) {
-  const home = mkdtempSync(join(tmpdir(), 'claudemesh-tour-'))
-  stack.defer(() => rmSync(home, { recursive: true, force: true }))
-  const broker = stack.use(await startEmbedded({ port: 0, data: '', clock: context.clock, tap: (frame) => (tap.newest = frame) }))
-  return { url: broker.url, port: broker.port, pid: process.pid, data: '', context: { ...context, home } }
+async function play(context: Context, output: Output, entry: MeshEntry, tap: Tap): Promise<Leg[]> {
+  const legs: Leg[] = []
+  for await (const leg of exchange(context, entry, tap)) {
+    legs.push(leg)
+    if (!output.json) output.line(...describeLeg(output, leg, legs.length))
+  }
+  return legs
 }
 
 interface Report {

@@ -15,15 +15,23 @@ export interface EmbeddedOptions {
 }
 
 /** A whole broker in this process, on files. Throws `port_taken` or `data_in_use` with the remedy. */
-export async function startEmbedded(options: EmbeddedOptions): Promise<Broker> {
-  const { port, data, clock, log, tap } = options
+export async function startEmbedded({ port, data, clock, log, tap }: EmbeddedOptions): Promise<Broker> {
   if (data !== '') mkdirSync(data, { recursive: true, mode: 0o700 })
-  await using stack = new AsyncDisposableStack()
-  const store = stack.use(await open(data))
-  const bus = stack.use(await openBus('local:'))
-  const broker = stack.use(await listen(port, { store, bus, clock, ...(log ? { log } : {}), ...(tap ? { tap } : {}) }))
-  const opened = stack.move()
-  return { port: broker.port, url: broker.url, [Symbol.asyncDispose]: () => opened.disposeAsync() }
+  const store = await open(data)
+  const broker = await listen(port, { store, bus: await openBus('local:'), clock, ...(log ? { log } : {}), ...(tap ? { tap } : {}) }).catch(
+    async (error: unknown) => {
+      await store[Symbol.asyncDispose]()
+      throw error
+    },
+  )
+  return {
+    port: broker.port,
+    url: broker.url,
+    [Symbol.asyncDispose]: async () => {
+      await broker[Symbol.asyncDispose]()
+      await store[Symbol.asyncDispose]()
+    },
+  }
 }
 
 async function open(data: string) {
