@@ -36,3 +36,13 @@ export function next<K extends Name>(mesh: Mesh, name: K, wanted: (body: MeshEve
 export function seen<K extends Name>(mesh: Mesh, name: K): MeshEvents[K][] {
   return (recorders.get(mesh)?.get(name)?.seen ?? []) as MeshEvents[K][]
 }
+
+/** Settles at the next event of this name, which stays there for `next`. */
+export function change(mesh: Mesh, name: Name): Promise<void> {
+  return new Promise((resolve) => {
+    const off = mesh.on(name, () => {
+      off()
+      resolve()
+    })
+  })
+}

@@ -3,7 +3,7 @@ import { createMesh, enrol, Mesh, type ConnectOptions, type CreatedMesh, type Di
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
 import { formatInviteLink, inviteKey, issueInvite, ready, sessionKey, type SessionKey } from '@claudemesh/crypto'
 import { TestClock } from './clock.ts'
-import { next, record } from './events.ts'
+import { change, record } from './events.ts'
 import { Line } from './line.ts'
 import { testStore } from './store.ts'
 
@@ -108,6 +108,7 @@ export class TestMesh implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const { line } of this.peers) if (line.frozen) line.cut()
     await Promise.all(this.peers.map((peer) => peer.close()))
     await Promise.all(this.#lines.map((line) => line[Symbol.asyncDispose]()))
     await this.broker[Symbol.asyncDispose]()
@@ -115,11 +116,11 @@ export class TestMesh implements AsyncDisposable {
 }
 
 async function known(other: TestPeer, peer: TestPeer): Promise<void> {
-  while (!other.peers().some((seen) => seen.session === peer.me.session)) await next(other, 'peer')
+  while (!other.peers().some((seen) => seen.session === peer.me.session)) await change(other, 'peer')
 }
 
 async function atRest(peer: TestPeer): Promise<void> {
-  while (peer.state.phase === 'dialing' || peer.state.phase === 'greeting') await next(peer, 'state')
+  while (peer.state.phase === 'dialing' || peer.state.phase === 'greeting') await change(peer, 'state')
   // Answered after everything that was sent before on the same socket.
   if (peer.state.phase === 'ready') await Promise.all([1, 2].map(() => peer.calls.session.getPolicy({}))).catch(() => {})
 }
