@@ -1,0 +1,119 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { systemClock } from '@claudemesh/protocol'
+import type { Mesh } from '@claudemesh/client'
+import { loadConfig } from '../../apps/cli/src/home/config.ts'
+import { pickMesh } from '../../apps/cli/src/home/meshes.ts'
+import { connectMesh } from '../../apps/cli/src/session/connect.ts'
+
+const cli = fileURLToPath(new URL('../../apps/cli/src/main.ts', import.meta.url))
+
+export interface Ran {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly out: string
+  readonly err: string
+}
+
+export interface RunOptions {
+  readonly env?: Record<string, string | undefined>
+  readonly input?: string
+  readonly cwd?: string
+}
+
+/** One user's home folder, in which real CLI processes run. Disposing ends what they left in the background. */
+export class Machine implements AsyncDisposable {
+  readonly folder = realpathSync(mkdtempSync(join(tmpdir(), 'claudemesh-cli-')))
+  readonly home = join(this.folder, 'home')
+  readonly project = join(this.folder, 'project')
+  readonly #running = new Set<Running>()
+
+  constructor() {
+    mkdirSync(this.project)
+  }
+
+  start(args: readonly string[], options: RunOptions = {}): Running {
+    const inherited = Object.entries(process.env).filter(([name]) => !/^(ANTHROPIC_|CLAUDE|INIT_CWD|npm_|VITEST|NODE_OPTIONS|FORCE_COLOR)/.test(name))
+    const env = { ...Object.fromEntries(inherited), NO_COLOR: '1', CLAUDEMESH_HOME: this.home, ...options.env }
+    const running = new Running(spawn(process.execPath, [cli, ...args], { cwd: options.cwd ?? this.project, env }), options.input)
+    this.#running.add(running)
+    return running
+  }
+
+  /** Runs one command line to its end. */
+  run(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+    return this.start(args, options).ended
+  }
+
+  /** What a command prints with --json; fails when it fails. */
+  async json<T = Record<string, unknown>>(args: readonly string[], options: RunOptions = {}): Promise<T> {
+    const ran = await this.run([...args, '--json'], options)
+    if (ran.code !== 0) throw new Error(`claudemesh ${args.join(' ')} ended with ${ran.code}: ${ran.err}`)
+    return JSON.parse(ran.out) as T
+  }
+
+  /** The refusal of a command with --json, and its exit code. */
+  async refusal(args: readonly string[], options: RunOptions = {}): Promise<{ exit: number | null; code: string; message: string }> {
+    const ran = await this.run([...args, '--json'], options)
+    return { exit: ran.code, ...(JSON.parse(ran.err) as { error: { code: string; message: string } }).error }
+  }
+
+  /** A session of this user's own membership in this process. */
+  session(name: string, groups: string[] = []): Promise<Mesh> {
+    const entry = pickMesh(loadConfig(this.home), undefined)
+    return connectMesh({ home: this.home, clock: systemClock }, entry, { name, groups: groups.map((group) => ({ name: group })) })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.run(['down'])
+    for (const running of this.#running) await running.stop()
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+/** A CLI process and what it has printed so far. */
+export class Running {
+  out = ''
+  err = ''
+  readonly ended: Promise<Ran>
+  readonly child: ChildProcess
+  readonly #looks = new Set<() => void>()
+
+  constructor(child: ChildProcess, input: string | undefined) {
+    this.child = child
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(input ?? '')
+    child.stdout?.on('data', (part: Buffer) => {
+      this.out += part.toString()
+      for (const look of this.#looks) look()
+    })
+    child.stderr?.on('data', (part: Buffer) => {
+      this.err += part.toString()
+      for (const look of this.#looks) look()
+    })
+    this.ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, out: this.out, err: this.err })))
+  }
+
+  /** Resolves when what it printed matches; rejects when it ends without. */
+  printed(pattern: RegExp): Promise<RegExpExecArray> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const match = pattern.exec(this.out) ?? pattern.exec(this.err)
+        if (!match) return
+        this.#looks.delete(look)
+        resolve(match)
+      }
+      this.#looks.add(look)
+      look()
+      void this.ended.then((ran) => reject(new Error(`ended with ${ran.code} before it printed ${pattern}: ${ran.out}${ran.err}`)))
+    })
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ran> {
+    this.child.kill(signal)
+    return this.ended
+  }
+}
