@@ -164,6 +164,17 @@ export const rules = {
   },
   'launch.sweeps-orphans': { section: '9', says: 'Folders of crashed sessions are removed after an hour.' },
   'launch.no-double-flags': { section: '9', says: 'A --dangerously flag of the user is passed once, never doubled.' },
+
+  // 10 Commands
+  'cli.install': { section: '10', says: 'install registers the MCP server and the hooks with Claude Code, uninstall removes them.', later: noInstall },
+  'cli.join': { section: '10', says: 'join makes a key pair and enrols it with the broker.' },
+  'cli.leave': { section: '10', says: 'leave takes this machine out of a mesh.' },
+  'cli.list': { section: '10', says: 'list shows the meshes that this machine joined.' },
+  'cli.status': { section: '10', says: 'status tells for each mesh whether its broker answers.' },
+  'cli.doctor': { section: '10', says: 'doctor checks what may be wrong.', later: 'doctor is not built yet; status tells whether the brokers answer' },
+  'cli.mcp': { section: '10', says: 'mcp is the MCP server that Claude Code starts.' },
+  'cli.launch-mesh': { section: '10', says: '--mesh selects the mesh of the session.' },
+  'cli.launch-join': { section: '10', says: '--join joins a mesh before the launch.' },
 } as const satisfies Record<string, Rule>
 
 /** A rule’s name. */
