@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { WebSocket, type ClientOptions } from 'ws'
 import { createBroker, type Broker, type BrokerOptions } from '@claudemesh/broker'
 import {
@@ -27,6 +26,7 @@ import {
 } from '@claudemesh/crypto'
 import { openStore } from '@claudemesh/drivers'
 import type { ClientId, Clock, MeshId, SessionPubkey } from '@claudemesh/protocol'
+import { TestClock } from '../harness/clock.ts'
 
 await ready()
 
@@ -34,38 +34,6 @@ export type Frame = Record<string, unknown> & { type: string }
 export const random = (n: number): Uint8Array => randomBytes(n)
 export const b64u = (n: number): string => randomBytes(n).toString('base64url')
 export const clientId = () => b64u(16) as ClientId
-
-/** A clock that only moves when it is told to. */
-export class TestClock implements Clock {
-  #now = Date.now()
-  #timers = new Set<{ at: number; task: () => void }>()
-
-  now(): number {
-    return this.#now
-  }
-
-  after(ms: number, task: () => void): () => void {
-    const timer = { at: this.#now + ms, task }
-    this.#timers.add(timer)
-    return () => this.#timers.delete(timer)
-  }
-
-  get pending(): number {
-    return this.#timers.size
-  }
-
-  advance(ms: number): void {
-    const until = this.#now + ms
-    for (;;) {
-      const [next] = [...this.#timers].filter((timer) => timer.at <= until).sort((a, b) => a.at - b.at)
-      if (!next) break
-      this.#timers.delete(next)
-      this.#now = Math.max(this.#now, next.at)
-      next.task()
-    }
-    this.#now = until
-  }
-}
 
 /** A broker of one's own over a store, both gone at the end of the scope. */
 export async function testBroker(url: string, options: Partial<BrokerOptions> = {}): Promise<Broker & { clock: TestClock }> {
@@ -97,7 +65,8 @@ export class Wire implements AsyncDisposable {
     this.ws.on('error', () => {})
     this.ws.on('message', (data) => this.#take(JSON.parse((data as Buffer).toString()) as Frame))
     this.ws.on('close', (code, reason) => {
-      for (const { fail } of this.#waiting.splice(0)) fail(new Error(`closed with ${code} ${reason.toString()}; seen: ${this.seen.map((f) => f.type).join(' ')}`))
+      for (const { fail } of this.#waiting.splice(0))
+        fail(new Error(`closed with ${code} ${reason.toString()}; seen: ${this.seen.map((f) => f.type).join(' ')}`))
     })
   }
 
@@ -370,8 +339,4 @@ export class Peer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#wire?.[Symbol.asyncDispose]()
   }
-}
-
-export const closing = async (ws: WebSocket): Promise<void> => {
-  if (ws.readyState !== WebSocket.CLOSED) await once(ws, 'close')
 }

@@ -56,7 +56,10 @@ class Running implements Broker {
   readonly #options: BrokerOptions
   readonly #kernel: Kernel
   readonly #audiences = new Set<string>()
-  readonly #sessions = new Map<Session, { socket: Duplex; address: string }>()
+  readonly #sessions = new Map<Session, Duplex>()
+  /** Connections in greeting, by address. */
+  readonly #greetings = new Map<string, number>()
+  #greeting = 0
   #server: Server | undefined
   #closing = false
   #cancelPing: () => void = () => {}
@@ -96,7 +99,7 @@ class Running implements Broker {
       log: this.#kernel.log,
       caps: { total: 4096, perAddress: 1024, ...greetings },
       pages: new Set(pages),
-      greeting: (address) => this.#greeting(address),
+      greeting: (address) => ({ total: this.#greeting, perAddress: this.#greetings.get(address) ?? 0 }),
       connected: (ws, socket, address) => this.#connected(ws, socket, address),
       request: (request, response) => void answerHttp(this.#kernel, request, response),
     })
@@ -112,7 +115,7 @@ class Running implements Broker {
     this.#cancelPing()
     await this.#stopSweep()
     const closed = new Promise<void>((resolve) => this.#server?.close(() => resolve()))
-    const gone = [...this.#sessions].map(([session, { socket }]) => this.#dismiss(session, socket))
+    const gone = [...this.#sessions].map(([session, socket]) => this.#dismiss(session, socket))
     this.#server?.closeAllConnections()
     await Promise.all(gone)
     await closed
@@ -125,8 +128,12 @@ class Running implements Broker {
       ws.close(closeCodes.restart)
       return
     }
-    const session = new Session(this.#kernel, ws, socket, (left) => this.#sessions.delete(left))
-    this.#sessions.set(session, { socket, address })
+    this.#count(address, 1)
+    const session = new Session(this.#kernel, ws, socket, {
+      greeted: () => this.#count(address, -1),
+      closed: (left) => this.#sessions.delete(left),
+    })
+    this.#sessions.set(session, socket)
   }
 
   /** Says goodbye and waits until the peer has taken it, or does not. */
@@ -145,15 +152,11 @@ class Running implements Broker {
     })
   }
 
-  #greeting(address: string): { total: number; perAddress: number } {
-    let total = 0
-    let perAddress = 0
-    for (const [session, from] of this.#sessions) {
-      if (!session.greeting) continue
-      total++
-      if (from.address === address) perAddress++
-    }
-    return { total, perAddress }
+  #count(address: string, change: 1 | -1): void {
+    const left = (this.#greetings.get(address) ?? 0) + change
+    if (left === 0) this.#greetings.delete(address)
+    else this.#greetings.set(address, left)
+    this.#greeting += change
   }
 
   #schedulePing(): void {

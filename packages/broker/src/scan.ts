@@ -38,9 +38,13 @@ export function wholeSend(json: Json): ScannedSend {
   return { header, tail, body: tail.subarray(mark.length, -2) }
 }
 
-function checkHeader(json: Json): SendHeader {
-  const { to } = json as { to?: unknown }
+/** Throws `too_many_recipients`, which is a clearer word than that a field is too long. */
+export function refuseTooMany({ to }: { to?: unknown }): void {
   if (typeof to === 'string' && to.length > recipientChars) throw new MeshError('too_many_recipients')
+}
+
+function checkHeader(json: Json): SendHeader {
+  refuseTooMany(json)
   return check('send', headerSchema, json)
 }
 

@@ -6,7 +6,7 @@ import { greetingTable, readyTable } from './features.ts'
 import type { Kernel, Ready } from './kernel.ts'
 import { disconnected } from './lifecycle.ts'
 import { Outbox } from './outbox.ts'
-import { scanSend, wholeSend } from './scan.ts'
+import { refuseTooMany, scanSend, wholeSend } from './scan.ts'
 import { send } from './send.ts'
 import { textFrame } from './wire.ts'
 
@@ -23,6 +23,12 @@ const moves: Record<Phase['name'], readonly Phase['name'][]> = {
   closed: [],
 }
 
+/** Who keeps the connections: told once when one is no longer in greeting, and once when it is gone. */
+export interface Host {
+  greeted(): void
+  closed(session: Session): void
+}
+
 const missedPings = 3
 // A hello with its frame header, and no more, may be read before anything is proven.
 const greetingBytes = limits.frameBeforeHello + 64
@@ -32,16 +38,16 @@ export class Session {
   readonly #kernel: Kernel
   readonly #ws: WebSocket
   readonly #outbox: Outbox
-  readonly #released: (session: Session) => void
+  readonly #host: Host
   #phase: Phase
   #busy = false
   #waiting: Buffer[] = []
   #missed = 0
 
-  constructor(kernel: Kernel, ws: WebSocket, socket: Duplex, released: (session: Session) => void) {
+  constructor(kernel: Kernel, ws: WebSocket, socket: Duplex, host: Host) {
     this.#kernel = kernel
     this.#ws = ws
-    this.#released = released
+    this.#host = host
     this.#outbox = new Outbox(socket, kernel.turn, () => this.refuse(new MeshError('slow_consumer'), closeCodes.slowConsumer))
     const nonce = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
     const cancelDeadline = kernel.clock.after(times.helloDeadline, () => this.refuse(new MeshError('hello_timeout'), closeCodes.helloTimeout))
@@ -59,6 +65,7 @@ export class Session {
     return this.#outbox
   }
 
+  /** Whether nothing is proven yet, and the connection still stands. */
   get greeting(): boolean {
     return this.#phase.name === 'greeting'
   }
@@ -122,9 +129,15 @@ export class Session {
     return this.#phase.name === 'ready' ? this.#phase.context : undefined
   }
 
+  get #limit(): number {
+    return this.#phase.name === 'greeting' ? limits.frameBeforeHello : limits.frame
+  }
+
   #become(next: Phase): void {
     if (!moves[this.#phase.name].includes(next.name)) throw new Error(`a session cannot go from ${this.#phase.name} to ${next.name}`)
+    const greeted = this.#phase.name === 'greeting'
     this.#phase = next
+    if (greeted) this.#host.greeted()
   }
 
   #limitGreeting(socket: Duplex): void {
@@ -144,7 +157,7 @@ export class Session {
     this.#missed = 0
     if (this.#phase.name === 'draining' || this.#phase.name === 'closed') return
     if (isBinary) this.refuse(new MeshError('bad_frame', 'binary frames are not spoken here'), closeCodes.badFrame)
-    else if (data.length > limits.frame) this.refuse(new MeshError('too_large', `a frame is over ${limits.frame} bytes`), closeCodes.tooLarge)
+    else if (data.length > this.#limit) this.refuse(new MeshError('too_large', `a frame is over ${this.#limit} bytes`), closeCodes.tooLarge)
     else if (this.#busy) this.#wait(data)
     else this.#handle(data)
   }
@@ -177,6 +190,7 @@ export class Session {
     if (!isUtf8(data)) throw new MeshError('bad_frame', 'the frame is not UTF-8')
     const json = parseJson(data.toString())
     const context = this.#ready
+    refuseTooMany(json)
     if (context && json.type === 'send') {
       // The frame is checked whole, so that a missing id is named as in any request.
       parseClientFrame(json)
@@ -247,7 +261,7 @@ export class Session {
     this.#outbox.close()
     this.#waiting = []
     left()
-    this.#released(this)
+    this.#host.closed(this)
   }
 }
 
