@@ -142,6 +142,8 @@ describe('refused', () => {
   })
 })
 
+test('a bad name is not certified', () => refuses('bad_name', /reserved/, () => memberBy({ name: 'system' })))
+
 describe('revoked', () => {
   const none = { members: [], invites: [], sessions: [] }
   const revoking = (o: object) => () => verify(full(), { revoked: { ...none, ...o } })

@@ -56,6 +56,12 @@ describe('send counters', () => {
     expect([counters.peek(alice()), counters.peek(alice())]).toEqual([2 * life + 2, 2 * life + 2])
   })
 
+  test('end where the next incarnation begins', () => {
+    const counters = new SendCounters(1, life - 1)
+    expect(counters.next(alice())).toBe(2 * life - 1)
+    expect(() => counters.next(alice())).toThrow(RangeError)
+  })
+
   test('refuse an incarnation that does not fit', () => {
     for (const wrong of [-1, 0.5, 2 ** 21, Number.NaN]) expect(() => new SendCounters(wrong)).toThrow(RangeError)
     expect(Number.isSafeInteger(new SendCounters(2 ** 21 - 1).next(alice()) + life - 1)).toBe(true)

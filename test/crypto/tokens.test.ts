@@ -81,11 +81,12 @@ describe('every field of every payload is checked', () => {
   const key = () => w.admin.publicKey
   const allow = { plaintext: false, legacyBox: false, memory: 'sealed', state: 'plain', files: 'sealed' }
   const good: Record<TokenType, () => Record<string, unknown>> = {
-    member: () => ({ m: w.mesh, k: key(), via: key(), role: 'member', name: 'A', iat: now }),
-    invite: () => ({ m: w.mesh, k: key(), role: 'member', max: 1, iat: now, exp: now, by: key() }),
-    session: () => ({ m: w.mesh, k: key(), iat: now, exp: now, caps: ['wrap1'] }),
-    presence: () => ({ m: w.mesh, k: key(), seq: 0, ts: now, name: 'A', role: 'dev', groups: [{ name: 'g', role: 'lead' }], summary: 's' }),
+    member: () => ({ t: 'member', m: w.mesh, k: key(), via: key(), role: 'member', name: 'A', iat: now }),
+    invite: () => ({ t: 'invite', m: w.mesh, k: key(), role: 'member', max: 1, iat: now, exp: now, by: key() }),
+    session: () => ({ t: 'session', m: w.mesh, k: key(), iat: now, exp: now, caps: ['wrap1'] }),
+    presence: () => ({ t: 'presence', m: w.mesh, k: key(), seq: 0, ts: now, name: 'A', role: 'dev', groups: [{ name: 'g', role: 'lead' }], summary: 's' }),
     policy: () => ({
+      t: 'policy',
       m: w.mesh,
       v: 1,
       prev: key(),

@@ -8,17 +8,20 @@ export const maxIncarnation = 2 ** 21 - 1
 /** Numbers the messages to each peer, without gaps. A process that takes over a session key passes a higher incarnation than the one before. */
 export class SendCounters {
   readonly #start: number
+  readonly #end: number
   readonly #next = new Map<SessionPubkey, number>()
 
-  constructor(incarnation = 0) {
+  /** `from`: how many messages this incarnation may have sent to anyone already. */
+  constructor(incarnation = 0, from = 0) {
     if (!Number.isInteger(incarnation) || incarnation < 0 || incarnation > maxIncarnation) throw new RangeError(`incarnation is 0 to ${maxIncarnation}`)
-    this.#start = incarnation * perIncarnation
+    this.#start = incarnation * perIncarnation + from
+    this.#end = (incarnation + 1) * perIncarnation
   }
 
   /** The number that `next` would give, not yet used up. */
   peek(peer: SessionPubkey): number {
     const n = this.#next.get(peer) ?? this.#start
-    if (n >= this.#start + perIncarnation) throw new RangeError('this session has sent all the messages it can')
+    if (n >= this.#end) throw new RangeError('this session has sent all the messages it can')
     return n
   }
 

@@ -29,8 +29,8 @@ export function parseInviteLink(text: string): InviteLink {
     .replace(/^claudemesh\s+join\s+/u, '')
     .replace(/^(['"])(.*)\1$/su, '$2')
   const parts = /^cm1:(?:(wss?):\/\/)?([^\s/?#@\\]+)#([A-Za-z0-9_-]+)$/u.exec(bare)
-  const [, scheme, authority, secret] = parts ?? []
-  if (!authority || !secret) throw bad('expected cm1:<host>#<secret>')
+  const [, scheme, authority = '', secret] = parts ?? []
+  if (secret === undefined) throw bad('expected cm1:<host>#<secret>')
   const bytes = secretBytes(secret)
   const address = parseHost(authority, scheme)
   const root = toB64u(bytes.subarray(1, 33)) as RootPubkey

@@ -33,9 +33,9 @@ export const hash = (length: number, ...parts: readonly (Uint8Array | string)[])
 export const sign = (secretKey: Uint8Array, ...message: readonly (Uint8Array | string)[]): Uint8Array =>
   sodium.crypto_sign_detached(concat(...message), secretKey)
 
-/** Whether the Ed25519 signature is right; false, never an exception, for input of wrong lengths. */
+/** Whether the Ed25519 signature is right; false, never an exception, for a signature of the wrong length. */
 export function verifies(publicKey: Uint8Array, signature: Uint8Array, ...message: readonly (Uint8Array | string)[]): boolean {
-  return publicKey.length === 32 && signature.length === 64 && sodium.crypto_sign_verify_detached(signature, concat(...message), publicKey)
+  return signature.length === 64 && sodium.crypto_sign_verify_detached(signature, concat(...message), publicKey)
 }
 
 /** Equality of two byte strings in a time that depends on their lengths alone. */

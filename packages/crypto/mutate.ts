@@ -1,0 +1,98 @@
+// `pnpm mutate`: takes each refusal out of a copy of src, one at a time; the tests must notice every time.
+import { spawn } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { mutantsOf, type Mutant } from './mutants.ts'
+
+const repository = join(import.meta.dirname, '../..')
+const sources = join(import.meta.dirname, 'src')
+// Slow, and about libsodium or bundling rather than about our refusals.
+const leftOut = ['wycheproof', 'browser', 'properties']
+const patience = 120_000
+
+/** A copy of crypto and its tests in which one mutant at a time is tried. */
+class Bench implements AsyncDisposable {
+  readonly #root: string
+
+  constructor(root: string) {
+    this.#root = root
+  }
+
+  static async make(): Promise<Bench> {
+    const root = await mkdtemp(join(tmpdir(), 'claudemesh-mutate-'))
+    const modules = join(repository, 'node_modules')
+    await mkdir(join(root, 'node_modules/@claudemesh'), { recursive: true })
+    for (const name of await readdir(modules))
+      if (name !== '@claudemesh' && !name.startsWith('.')) await symlink(join(modules, name), join(root, 'node_modules', name))
+    await symlink(join(repository, 'packages/protocol'), join(root, 'node_modules/@claudemesh/protocol'))
+    await symlink(join(root, 'packages/crypto'), join(root, 'node_modules/@claudemesh/crypto'))
+    for (const folder of ['packages/crypto/src', 'packages/crypto/generate', 'packages/crypto/vectors', 'test/crypto'])
+      await cp(join(repository, folder), join(root, folder), { recursive: true })
+    for (const file of ['package.json', 'packages/crypto/package.json', 'packages/crypto/generate-vectors.ts'])
+      await cp(join(repository, file), join(root, file))
+    await symlink(join(import.meta.dirname, 'node_modules'), join(root, 'packages/crypto/node_modules'))
+    return new Bench(root)
+  }
+
+  async survives(mutant: Mutant): Promise<boolean> {
+    const path = join(this.#root, 'packages/crypto/src', mutant.file)
+    const original = await readFile(path, 'utf8')
+    await writeFile(path, mutant.source)
+    const passed = await this.passes()
+    await writeFile(path, original)
+    return passed
+  }
+
+  /** Whether the tests pass on the copy as it stands; a run without end does not. */
+  passes(): Promise<boolean> {
+    const vitest = join(repository, 'node_modules/vitest/vitest.mjs')
+    const options = ['--root', this.#root, '--dir', join(this.#root, 'test/crypto'), '--bail', '1', '--no-isolate', '--maxWorkers', '1', '--reporter', 'dot']
+    const child = spawn(process.execPath, [vitest, 'run', ...options, ...leftOut.flatMap((name) => ['--exclude', `**/${name}.test.ts`])], {
+      cwd: this.#root,
+      stdio: 'ignore',
+      timeout: patience,
+      killSignal: 'SIGKILL',
+    })
+    return new Promise((resolve, reject) => {
+      child.once('error', reject)
+      child.once('exit', (code) => resolve(code === 0))
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#root, { recursive: true, force: true })
+  }
+}
+
+async function allMutants(): Promise<Mutant[]> {
+  const files = (await readdir(sources)).filter((file) => file.endsWith('.ts') && file !== 'index.ts').toSorted()
+  const mutants = await Promise.all(files.map(async (file) => mutantsOf(file, await readFile(join(sources, file), 'utf8'))))
+  return mutants.flat()
+}
+
+/** Tries mutants off the shared list until it is empty. */
+async function work(waiting: Mutant[], survivors: Mutant[]): Promise<void> {
+  await using bench = await Bench.make()
+  if (!(await bench.passes())) throw new Error('the tests fail without any mutant; mend them first')
+  for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
+    if (!(await bench.survives(mutant))) continue
+    survivors.push(mutant)
+    console.log(`survived: ${describe(mutant)}`)
+  }
+}
+
+const describe = (mutant: Mutant) => `${mutant.file}:${mutant.line} ${mutant.what}: ${mutant.source.split('\n')[mutant.line - 1]?.trim()}`
+
+const only = process.argv.slice(2)
+const mutants = (await allMutants()).filter((mutant) => only.length === 0 || only.includes(mutant.file))
+if (only.includes('--list')) for (const mutant of await allMutants()) console.log(describe(mutant))
+else {
+  const survivors: Mutant[] = []
+  const waiting = [...mutants]
+  // Lets the mutants under way finish and the copies be removed.
+  process.once('SIGINT', () => waiting.splice(0))
+  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, () => work(waiting, survivors)))
+  console.log(`${mutants.length} mutants, ${mutants.length - survivors.length} killed`)
+  process.exitCode = survivors.length === 0 ? 0 : 1
+}
