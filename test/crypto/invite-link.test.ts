@@ -1,15 +1,16 @@
-import { formatInviteLink, inviteKey, meshIdOf, parseInviteLink, ready, rootKey, toB64u } from '@claudemesh/crypto'
+import { formatInviteLink, fromB64u, inviteKey, meshIdOf, parseInviteLink, ready, rootKey, toB64u } from '@claudemesh/crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { refuses, seed } from './world.ts'
 
 beforeAll(ready)
 
 const root = () => rootKey(seed(1)).publicKey
-const linkTo = (host: string) => formatInviteLink(host, root(), seed(2, 16))
+const linkTo = (host: string) => `cm1:${host}#${toB64u(Uint8Array.of(1, ...fromB64u(root()), ...seed(2, 16)))}`
 const secret = () => linkTo('h').slice(6)
 
 test('a link carries host, root and invite key, in 66 characters after the #', () => {
   expect(secret()).toHaveLength(66)
+  expect(formatInviteLink('mesh.example.com', root(), seed(2, 16))).toBe(linkTo('mesh.example.com'))
   const link = parseInviteLink(linkTo('mesh.example.com'))
   expect(link).toEqual({
     host: 'mesh.example.com',
@@ -40,6 +41,11 @@ test.each([
   ['with spaces and a line end', (link: string) => `  ${link}\r\n`],
   ['in quotes', (link: string) => `claudemesh  join '${link}'`],
 ])('is read %s', (_how, dress) => expect(parseInviteLink(dress(linkTo('h.example'))).root).toBe(root()))
+
+test('a link that nobody could read is not made', () => {
+  for (const host of ['', 'h/x', 'http://h', 'h:99999']) refuses('bad_invite_link', /./, () => formatInviteLink(host, root(), seed(2, 16)))
+  refuses('bad_invite_link', /damaged/, () => formatInviteLink('h', root(), seed(2, 32)))
+})
 
 describe('refused as bad_invite_link', () => {
   test.each([

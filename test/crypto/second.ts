@@ -7,7 +7,7 @@ import nacl from 'tweetnacl'
 const text = (s: string) => new TextEncoder().encode(s)
 const bin = (b64u: string) => new Uint8Array(Buffer.from(b64u, 'base64url'))
 export const b64u = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url')
-export const join = (...parts: (Uint8Array | string)[]) => new Uint8Array(Buffer.concat(parts.map((p) => (typeof p === 'string' ? text(p) : p))))
+const join = (...parts: (Uint8Array | string)[]) => new Uint8Array(Buffer.concat(parts.map((p) => (typeof p === 'string' ? text(p) : p))))
 export const h = (length: number, ...parts: (Uint8Array | string)[]) => blake2b(join(...parts), { dkLen: length })
 const equal = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0
 

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '@claudemesh/protocol'
 import { fromB64u, toB64u } from '../src/base64.ts'
 import { bodyHash, sealBody, wrapPlain } from '../src/body.ts'
-import type { ChainEnd } from '../src/chain.ts'
+import type { ChainEnd } from '../src/chain-types.ts'
 import { signEnrol, signHello } from '../src/hello.ts'
 import { encodeInner, type Inner } from '../src/inner.ts'
 import { formatInviteLink } from '../src/invite-link.ts'

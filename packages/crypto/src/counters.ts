@@ -3,7 +3,7 @@ import type { SessionPubkey } from '@claudemesh/protocol'
 /** Messages per incarnation and peer. */
 export const perIncarnation = 2 ** 32
 /** Above this a counter would no longer be an exact number. */
-export const maxIncarnation = 2 ** 21 - 1
+const maxIncarnation = 2 ** 21 - 1
 
 /** Numbers the messages to each peer, without gaps. A process that takes over a session key passes a higher incarnation than the one before. */
 export class SendCounters {

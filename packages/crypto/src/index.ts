@@ -1,16 +1,6 @@
 export { fromB64u, toB64u } from './base64.ts'
-export {
-  verifyChain,
-  type Chain,
-  type ChainAdmin,
-  type ChainEnd,
-  type ChainInvite,
-  type ChainMember,
-  type ChainOptions,
-  type ChainSession,
-  type ChainTo,
-  type Revoked,
-} from './chain.ts'
+export type { Chain, ChainAdmin, ChainEnd, ChainInvite, ChainMember, ChainOptions, ChainSession, ChainTo, Revoked } from './chain-types.ts'
+export { verifyChain } from './chain.ts'
 export { SendCounters } from './counters.ts'
 export { signCreate, signEnrol, signHello, verifyCreate, verifyEnrol, verifyHello, type Greeting } from './hello.ts'
 export type { InnerMessage } from './inner.ts'

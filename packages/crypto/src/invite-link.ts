@@ -18,9 +18,12 @@ export interface InviteLink {
 
 const version = 1
 
-/** `cm1:<host>#<secret>`; `host` may begin with ws:// or wss:// where the default would be wrong. */
-export const formatInviteLink = (host: string, root: RootPubkey, seed: Uint8Array): string =>
-  `cm1:${host}#${toB64u(concat(Uint8Array.of(version), fromB64u(root, 32), seed))}`
+/** `cm1:<host>#<secret>`; `host` may begin with ws:// or wss:// where the default would be wrong. Throws `bad_invite_link` for no host or seed. */
+export function formatInviteLink(host: string, root: RootPubkey, seed: Uint8Array): string {
+  const link = `cm1:${host}#${toB64u(concat(Uint8Array.of(version), fromB64u(root, 32), seed))}`
+  parseInviteLink(link)
+  return link
+}
 
 /** Reads a link, also as the command line that `claudemesh invite` prints. Throws `bad_invite_link`. */
 export function parseInviteLink(text: string): InviteLink {

@@ -1,7 +1,7 @@
 import { MeshError, times, type ClientId, type MeshId, type Priority, type SessionPubkey } from '@claudemesh/protocol'
 import { fromB64u } from './base64.ts'
 import { bodyHash, keyCommitment, openBody, wrappedCounter, wrapPlainBytes } from './body.ts'
-import type { Chain } from './chain.ts'
+import type { Chain } from './chain-types.ts'
 import { decodeInner, type Inner, type InnerMessage } from './inner.ts'
 import { unpad } from './padding.ts'
 import type { PairKeys } from './pair-keys.ts'

@@ -1,5 +1,5 @@
 import { MeshError, type MemberPubkey, type MeshId, type RootPubkey } from '@claudemesh/protocol'
-import type { Revoked } from './chain.ts'
+import type { Revoked } from './chain-types.ts'
 import { meshIdOf, type MemberKey, type RootKey } from './keys.ts'
 import type { Payload } from './payloads.ts'
 import { peekToken, signToken, tokenHash, verifyToken } from './token.ts'
