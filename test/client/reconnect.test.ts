@@ -1,5 +1,5 @@
 import { times } from '@claudemesh/protocol'
-import { Mesh } from '@claudemesh/client'
+import { Mesh, type Dial } from '@claudemesh/client'
 import { expect, test } from 'vitest'
 import { TestClock } from '../harness/clock.ts'
 import { next, record, seen } from '../harness/events.ts'
@@ -201,17 +201,20 @@ test('a persistent client waits for a broker that is not there yet', async () =>
   await mesh.peer('Bob')
   const options = await mesh.options('Alice', { options: { persist: true } })
   options.line.refuse()
-  let dials = 0
-  const connecting = Mesh.connect({ ...options, dial: (url, events) => (dials++, options.dial(url, events)) })
-  while (dials < 3) {
-    await mesh.settle()
-    mesh.clock.advance(1000)
+  const failures = new EventTarget()
+  const dial: Dial = (url, events) =>
+    options.dial(url, { ...events, close: (code, error) => (events.close(code, error), failures.dispatchEvent(new Event('failed'))) })
+  const failed = () => new Promise((resolve) => failures.addEventListener('failed', resolve, { once: true }))
+  const first = failed()
+  const connecting = Mesh.connect({ ...options, dial })
+  await first
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const again = failed()
+    mesh.clock.advance(2000)
+    await again
   }
   options.line.refuse(false)
-  while (dials < 4) {
-    await mesh.settle()
-    mesh.clock.advance(1000)
-  }
+  mesh.clock.advance(4000)
   await using alice = await connecting
   record(alice)
   expect(alice.peers().map((peer) => peer.name)).toEqual(['Bob'])

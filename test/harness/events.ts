@@ -29,7 +29,7 @@ export function next<K extends Name>(mesh: Mesh, name: K, wanted: (body: MeshEve
   if (!lane) throw new Error('this mesh is not recorded')
   const index = lane.seen.findIndex((body) => wanted(body as MeshEvents[K]))
   if (index >= 0) return Promise.resolve(lane.seen.splice(index, 1)[0] as MeshEvents[K])
-  return new Promise((resolve) => lane.waiters.push({ wanted: wanted as (body: never) => boolean, resolve: resolve as (body: never) => void }))
+  return new Promise((resolve) => lane.waiters.push({ wanted, resolve }))
 }
 
 /** All events of this name that nobody asked for yet. */

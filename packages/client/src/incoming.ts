@@ -101,9 +101,9 @@ export class Incoming {
   #open(push: Push): { message: ReceivedMessage; policyMark: InnerMessage['pv'] } {
     const { mesh, me, keys, clock } = this.#o
     const now = clock.now()
+    if (messageIdOf(push.senderPubkey, push.id) !== push.messageId) throw new MeshError('mismatched_envelope', 'the message id is not the sender’s')
     const sender = push.plain === undefined ? this.#senderOf(push) : {}
     const { inner, verified } = open(push, { keys, me, mesh, sender, now, windows: this.#windows, allow: { plaintext: this.#o.allowPlaintext() } })
-    if (messageIdOf(push.senderPubkey, push.id) !== push.messageId) throw new MeshError('mismatched_envelope', 'the message id is not the sender’s')
     const { member } = sender
     const session = push.senderPubkey
     const message: ReceivedMessage = {
