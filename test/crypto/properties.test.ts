@@ -1,5 +1,6 @@
 import {
   fromB64u,
+  PairKeys,
   parseInviteLink,
   ready,
   ReplayWindows,
@@ -49,16 +50,17 @@ describe('any single bit of a frame', () => {
   ] as const)('of a %s: a named refusal, never another text', (_form, shared, fields) => {
     const push = pushOf(w, sealFrom(w, { shared }))
     const windows = new ReplayWindows()
+    const keys = new PairKeys(w.bob)
     fc.assert(
       fc.property(fc.constantFrom(...fields), fc.nat(), (field, bit) => {
         const changed = { ...push, [field]: flipBit(push[field] ?? '', bit) } as Envelope
-        expect({ ...binary, ...bound }[field]).toContain(refusal(() => openAs(w, changed, { windows })))
+        expect({ ...binary, ...bound }[field]).toContain(refusal(() => openAs(w, changed, { windows, keys })))
       }),
       { numRuns: 400 },
     )
     // Every bit of the smallest fields, and nothing of it all used the counter up.
     for (const field of ['nonce', 'id'] as const)
-      for (let bit = 0; bit < 128; bit++) refusal(() => openAs(w, { ...push, [field]: flipBit(push[field], bit) }, { windows }))
+      for (let bit = 0; bit < 128; bit++) refusal(() => openAs(w, { ...push, [field]: flipBit(push[field], bit) }, { windows, keys }))
     expect(openAs(w, push, { windows }).inner).toEqual(message)
   })
 

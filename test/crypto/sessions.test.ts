@@ -1,7 +1,8 @@
-import { PairKeys, ready, ReplayWindows, SendCounters, toB64u } from '@claudemesh/crypto'
+import { fromB64u, PairKeys, ready, ReplayWindows, SendCounters, sessionKey, toB64u } from '@claudemesh/crypto'
 import type { SessionPubkey } from '@claudemesh/protocol'
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { sodium } from '../../packages/crypto/src/sodium.ts'
 import { makeWorld, refuses, seed, type World } from './world.ts'
 
 let w: World
@@ -11,6 +12,8 @@ beforeAll(async () => {
 })
 const alice = () => w.alice.publicKey
 const life = 2 ** 32
+const bin = (text: string) => new Uint8Array(Buffer.from(text, 'hex'))
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
 
 describe('pair keys', () => {
   test('are the same at both ends and differ from pair to pair', () => {
@@ -37,6 +40,14 @@ describe('pair keys', () => {
     keys.wipe()
     expect(pair.shared).toEqual(seed(0))
     expect(keys.with(w.bob.publicKey).shared).not.toEqual(before)
+  })
+
+  test('convert keys as libsodium’s own test of the conversion expects', () => {
+    const published = sessionKey(bin('421151a459faeade3d247115f94aedae42318124095afabe4d1451a559faedee'))
+    expect(hex(sodium.crypto_sign_ed25519_pk_to_curve25519(fromB64u(published.publicKey)))).toBe(
+      'f1814f0e8ff1043d8a44d25babff3cedcae6c22c3edaa48f857ae70de2baae50',
+    )
+    expect(hex(sodium.crypto_sign_ed25519_sk_to_curve25519(published.secretKey))).toBe('8052030376d47112be7f73ed7a019293dd12ad910b654455798b4667d73de166')
   })
 
   test.each([

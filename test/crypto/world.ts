@@ -15,6 +15,7 @@ import {
   toB64u,
   verifyChain,
   webRandom,
+  type ChainTo,
   type Envelope,
   type OpenOptions,
   type Sealed,
@@ -58,7 +59,12 @@ export function makeWorld(n = 1) {
   const memberCert = issueMember({ mesh, subject: joiner, issuer: invite, role: 'member', name: 'Alice', iat: now, via: invite.publicKey })
   const sessionOf = (session: SessionKey, member = joiner) => issueSession({ mesh, session, member, iat: now })
   const trust = { mesh, root: root.publicKey, now }
-  const chainOf = (session: SessionKey) => verifyChain([adminCert, inviteCert, memberCert, sessionOf(session)], { ...trust, ends: 'session' })
+  const chains = new Map<string, ChainTo<'session'>>()
+  const chainOf = (session: SessionKey) => {
+    const chain = chains.get(session.publicKey) ?? verifyChain([adminCert, inviteCert, memberCert, sessionOf(session)], { ...trust, ends: 'session' })
+    chains.set(session.publicKey, chain)
+    return chain
+  }
   return { root, mesh, admin, invite, joiner, alice, bob, carol, adminCert, inviteCert, memberCert, sessionCert: sessionOf(alice), sessionOf, trust, chainOf }
 }
 export type World = ReturnType<typeof makeWorld>
