@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { Readable, Writable } from 'node:stream'
 import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { systemClock } from '@claudemesh/protocol'
 import type { Mesh } from '@claudemesh/client'
 import { loadConfig } from '../../apps/cli/src/home/config.ts'
+import { run } from '../../apps/cli/src/run.ts'
 import { pickMesh } from '../../apps/cli/src/home/meshes.ts'
 import { connectMesh } from '../../apps/cli/src/session/connect.ts'
 
@@ -35,6 +37,7 @@ export class Machine implements AsyncDisposable {
     mkdirSync(this.project)
   }
 
+  /** Starts one command line as a process of its own. */
   start(args: readonly string[], options: RunOptions = {}): Running {
     const inherited = Object.entries(process.env).filter(([name]) => !/^(ANTHROPIC_|CLAUDE|INIT_CWD|npm_|VITEST|NODE_OPTIONS|FORCE_COLOR)/.test(name))
     const env = { ...Object.fromEntries(inherited), NO_COLOR: '1', CLAUDEMESH_HOME: this.home, ...options.env }
@@ -43,9 +46,15 @@ export class Machine implements AsyncDisposable {
     return running
   }
 
-  /** Runs one command line to its end. */
-  run(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
-    return this.start(args, options).ended
+  /** Runs one command line to its end, in this process. */
+  async run(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+    const stdout = new Sink()
+    const stderr = new Sink()
+    const { env = {}, cwd = this.project, input = '' } = options
+    const stdin = Readable.from([input])
+    const place = { env: { PATH: process.env['PATH'], ...env }, cwd, home: this.home, node: process.execPath, script: cli, version: '0.1.0' }
+    const code = await run({ ...place, clock: systemClock, stdin, stdout, stderr, tellParent: () => {} }, args)
+    return { code, signal: null, out: stdout.text, err: stderr.text }
   }
 
   /** What a command prints with --json; fails when it fails. */
@@ -62,15 +71,26 @@ export class Machine implements AsyncDisposable {
   }
 
   /** A session of this user's own membership in this process. */
-  session(name: string, groups: string[] = []): Promise<Mesh> {
+  async session(name: string, groups: string[] = []): Promise<Mesh & AsyncDisposable> {
     const entry = pickMesh(loadConfig(this.home), undefined)
-    return connectMesh({ home: this.home, clock: systemClock }, entry, { name, groups: groups.map((group) => ({ name: group })) })
+    const mesh = await connectMesh({ home: this.home, clock: systemClock }, entry, { name, groups: groups.map((group) => ({ name: group })) })
+    mesh[Symbol.asyncDispose] = () => mesh.close({ bye: true })
+    return mesh
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.run(['down'])
     for (const running of this.#running) await running.stop()
     rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+class Sink extends Writable {
+  text = ''
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.text += chunk.toString()
+    done()
   }
 }
 

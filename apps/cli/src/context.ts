@@ -1,4 +1,5 @@
 import { homedir } from 'node:os'
+import type { Readable, Writable } from 'node:stream'
 import { join, resolve } from 'node:path'
 import { systemClock, type Clock } from '@claudemesh/protocol'
 
@@ -14,9 +15,11 @@ export interface Context {
   readonly script: string
   readonly version: string
   readonly clock: Clock
-  readonly stdin: NodeJS.ReadStream
-  readonly stdout: NodeJS.WriteStream
-  readonly stderr: NodeJS.WriteStream
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stdout: Writable & { readonly isTTY?: boolean }
+  readonly stderr: Writable
+  /** Tells the process that started this one in the background how it goes; nothing happens without one. */
+  readonly tellParent: (word: object) => void
 }
 
 /** The context of this process. */
@@ -34,6 +37,7 @@ export function systemContext(script: string, version: string): Context {
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
+    tellParent: (word) => void process.send?.(word),
   }
 }
 

@@ -4,4 +4,4 @@ import manifest from '../package.json' with { type: 'json' }
 import { systemContext } from './context.ts'
 import { run } from './run.ts'
 
-await run(systemContext(fileURLToPath(import.meta.url), manifest.version), process.argv.slice(2))
+process.exitCode = await run(systemContext(fileURLToPath(import.meta.url), manifest.version), process.argv.slice(2))

@@ -20,7 +20,7 @@ export class Output {
   }
 
   get isTerminal(): boolean {
-    return this.#context.stdout.isTTY
+    return this.#context.stdout.isTTY === true
   }
 
   style(style: Style, text: string): string {

@@ -6,13 +6,17 @@ import { Output, type Result } from './output.ts'
 const meshFlag = () => new Option('--mesh <slug>', 'which mesh, when you are in several')
 const nameFlag = () => new Option('--name <name>', 'the name this session bears')
 
-/** The command line. Each action loads its code when it runs, so that help and the MCP server start fast. `claudeArgs` is what stood after `--`. */
-export function makeProgram(context: Context, claudeArgs: readonly string[]): Command {
+/**
+ * The command line. Each action loads its code when it runs, so that help and the MCP server start fast. `claudeArgs` is what stood after `--`; a command that
+ * ends in another way than well calls `exit`.
+ */
+export function makeProgram(context: Context, claudeArgs: readonly string[], exit: (code: number) => void): Command {
   const program = new Command('claudemesh')
     .description('Claude Code sessions that talk to each other, end to end encrypted')
     .version(context.version)
     .showHelpAfterError('(claudemesh --help lists the commands)')
     .exitOverride()
+    .configureOutput({ writeOut: (text) => void context.stdout.write(text), writeErr: (text) => void context.stderr.write(text) })
   const command = (usage: string, summary: string, hidden = false) =>
     program.command(usage, { hidden }).description(summary).option('--json', 'print JSON for programs').allowExcessArguments(false)
   const output = (flags: { json?: boolean }) => new Output(context, flags.json === true)
@@ -53,7 +57,7 @@ export function makeProgram(context: Context, claudeArgs: readonly string[]): Co
     .action(async (flags) => {
       const result = await (await import('./commands/meshes.ts')).status(context, output(flags), flags)
       output(flags).result(result)
-      if (result.failed) process.exitCode = 1
+      if (result.failed) exit(1)
     })
 
   command('launch', 'start Claude Code as a session of the mesh; its own arguments follow after --')
@@ -66,7 +70,7 @@ export function makeProgram(context: Context, claudeArgs: readonly string[]): Co
     .option('-q, --quiet', 'no banner')
     .option('-y, --yes', 'do not ask')
     .action(async (flags) => {
-      process.exitCode = await (await import('./commands/launch.ts')).launch(context, output(flags), flags, claudeArgs)
+      exit(await (await import('./commands/launch.ts')).launch(context, output(flags), flags, claudeArgs))
     })
   command('mcp', 'the MCP server (Claude Code starts it)')
     .addOption(new Option('--handover <socket>').hideHelp())

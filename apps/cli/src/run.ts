@@ -4,15 +4,17 @@ import type { Context } from './context.ts'
 import { Failure } from './failure.ts'
 import { makeProgram } from './program.ts'
 
-/** Runs one command line; sets the exit code: 0, 1 failed with one line on stderr, 2 wrong usage. */
-export async function run(context: Context, argv: readonly string[]): Promise<void> {
+/** Runs one command line and answers its exit code: 0, 1 failed with one line on stderr, 2 wrong usage. */
+export async function run(context: Context, argv: readonly string[]): Promise<number> {
   const end = argv[0] === 'launch' ? argv.indexOf('--') : -1
   const own = end < 0 ? argv : argv.slice(0, end)
   const claudeArgs = end < 0 ? [] : argv.slice(end + 1)
+  let exitCode = 0
   try {
-    await makeProgram(context, claudeArgs).parseAsync(own, { from: 'user' })
+    await makeProgram(context, claudeArgs, (code) => (exitCode = code)).parseAsync(own, { from: 'user' })
+    return exitCode
   } catch (error) {
-    process.exitCode = report(context, error, own.includes('--json'))
+    return report(context, error, own.includes('--json'))
   }
 }
 
@@ -22,6 +24,7 @@ function report(context: Context, error: unknown, json: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   const code = error instanceof MeshError || error instanceof Failure ? error.code : 'internal'
   const message = error instanceof Error ? oneLine(error.message) : 'unknown failure'
+  context.tellParent({ error: { code, message } })
   context.stderr.write(json ? `${JSON.stringify({ error: { code, message } })}\n` : `claudemesh: ${message}\n`)
   if (code === 'internal' && context.env['CLAUDEMESH_DEBUG']) context.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
   return error instanceof Failure ? error.exitCode : 1

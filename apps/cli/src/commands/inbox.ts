@@ -5,7 +5,7 @@ import { pickMesh } from '../home/meshes.ts'
 import { parsePersona } from '../launch/persona.ts'
 import { plainText, type Output } from '../output.ts'
 import { connectMesh } from '../session/connect.ts'
-import { untilStopped } from '../until-stopped.ts'
+import { StopSignal } from '../until-stopped.ts'
 
 export interface InboxFlags {
   readonly mesh?: string
@@ -23,7 +23,8 @@ export async function inbox(context: Context, output: Output, flags: InboxFlags)
   try {
     output.note(`listening in ${entry.slug} as ${persona.name} (${mesh.me.fingerprint})`)
     const off = mesh.on('refused', (refused) => output.note(refused.notice))
-    await (flags.follow ? Promise.race([follow(mesh, output), untilStopped()]) : Promise.race([once(mesh, output), untilStopped()]))
+    using stop = new StopSignal()
+    await Promise.race([flags.follow ? follow(mesh, output) : once(mesh, output), stop.stopped])
     off()
   } finally {
     await mesh.close({ bye: true })

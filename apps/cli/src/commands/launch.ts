@@ -5,6 +5,7 @@ import { toB64u } from '@claudemesh/crypto'
 import type { Context } from '../context.ts'
 import { loadConfig, type MeshEntry } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
+import { farewell } from '../launch/farewell.ts'
 import { findClaude } from '../launch/find-claude.ts'
 import { HandoverServer } from '../launch/handover.ts'
 import { parsePersona, type Persona } from '../launch/persona.ts'
@@ -30,7 +31,7 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   const claude = findClaude(context.env['PATH'])
   const entry = await meshOf(context, flags)
   const persona = parsePersona(flags, entry.name)
-  const terminal = context.stdin.isTTY && context.stdout.isTTY
+  const terminal = context.stdin.isTTY === true && output.isTerminal
   if (terminal && !flags.quiet) banner(output, entry, persona)
   if (terminal && !flags.yes && !(await agreed(context, output))) return 0
   sweepSessionFolders(context.home, context.clock.now())
@@ -42,7 +43,9 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   const session = { seed: toB64u(randomBytes(32)), sessionId: randomUUID(), home, mesh: entry, ...persona, groups: [...persona.groups] }
   await using keys = await HandoverServer.listen(handover, session)
   void keys
-  return await runClaude(claude, start, { cwd: context.cwd, terminal })
+  const code = await runClaude(claude, start, { cwd: context.cwd, terminal })
+  await farewell(context, handover)
+  return code
 }
 
 async function meshOf(context: Context, flags: LaunchFlags): Promise<MeshEntry> {

@@ -30,13 +30,18 @@ export async function up(context: Context, output: Output, options: UpOptions): 
   const running = findRunning(context.home)
   if (running) return report(context, output, await reportOf(context, agree(running, options)), 'already runs')
   if (options.detach) return report(context, output, await startDetached(context, options), 'runs in the background')
+  await serve(context, output, options)
+}
+
+async function serve(context: Context, output: Output, options: UpOptions): Promise<void> {
+  const data = dataFolder(context, options.data)
   // The broker and its store are heavy: a second `up` does without them.
   const { startEmbedded } = await import('../local/embedded.ts')
-  await using broker = await startEmbedded({ port: options.port ?? defaultPort, data: dataFolder(context, options.data), clock: context.clock })
-  using self = announce(context.home, { port: broker.port, url: broker.url, data: dataFolder(context, options.data) })
+  await using broker = await startEmbedded({ port: options.port ?? defaultPort, data, clock: context.clock })
+  using self = announce(context.home, { port: broker.port, url: broker.url, data })
   const ready = await reportOf(context, self)
   report(context, output, ready, 'serves until Ctrl-C')
-  process.send?.(ready)
+  context.tellParent({ ready })
   await untilStopped()
 }
 

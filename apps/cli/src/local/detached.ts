@@ -7,7 +7,8 @@ import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { ensurePrivateFolder } from '../home/private-file.ts'
 
-const readyMessage = z.object({ url: z.string(), port: z.int(), pid: z.int(), data: z.string(), mesh: z.string() })
+const ready = z.object({ url: z.string(), port: z.int(), pid: z.int(), data: z.string(), mesh: z.string() })
+const word = z.union([z.object({ ready }), z.object({ error: z.object({ code: z.string(), message: z.string() }) })])
 
 /** Starts `up` in the background and resolves when it serves. Its words go to `broker.log`. */
 export async function startDetached(context: Context, options: UpOptions): Promise<UpReport> {
@@ -24,9 +25,11 @@ export async function startDetached(context: Context, options: UpOptions): Promi
   closeSync(fd)
   return new Promise((resolve, reject) => {
     child.once('message', (message) => {
+      const said = word.parse(message)
+      if ('error' in said) return reject(new Failure('no_broker', said.error.message))
       child.disconnect()
       child.unref()
-      resolve(readyMessage.parse(message))
+      resolve(said.ready)
     })
     child.once('error', reject)
     child.once('exit', (code) => reject(new Failure('no_broker', `the broker did not start (exit ${code}); its last words are in ${log}`)))

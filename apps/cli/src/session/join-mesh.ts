@@ -1,6 +1,6 @@
 import { enrol } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
-import { parseInviteLink, ready } from '@claudemesh/crypto'
+import { parseInviteLink, ready, verifyChain } from '@claudemesh/crypto'
 import type { Context } from '../context.ts'
 import { addMesh } from '../home/meshes.ts'
 import { loadConfig, updateConfig, type MeshEntry } from '../home/config.ts'
@@ -15,7 +15,8 @@ export async function joinMesh(context: Context, link: string, name: string): Pr
   const known = loadConfig(context.home).meshes.find((entry) => entry.mesh === invite.mesh)
   if (known) throw new Failure('already_joined', `you are already a member of ${known.slug}; nothing was used up`)
   const enrolled = await enrol({ link: invite, name, clock: context.clock, dial: nodeDial, random: nodeRandom })
-  const entry = entryOf(enrolled, name, 'member')
+  const { member } = verifyChain(enrolled.chain, { mesh: enrolled.mesh, root: enrolled.root, now: context.clock.now(), ends: 'member' })
+  const entry = entryOf(enrolled, name, member.role)
   const config = await updateConfig(context.home, (current) => addMesh(current, entry))
   policyPin(context.home, entry.mesh).save(enrolled.policy)
   return config.meshes.find((one) => one.mesh === entry.mesh) ?? entry

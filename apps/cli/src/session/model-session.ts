@@ -9,15 +9,15 @@ import { connectMesh } from './connect.ts'
 import type { McpFlags } from '../commands/mcp.ts'
 
 /** The session of an MCP server: the one `launch` made, or under a plain start of Claude Code one of its own. */
-export async function connectModel(context: Context, flags: McpFlags): Promise<Mesh> {
+export async function connectModel(context: Context, flags: McpFlags, { persist } = { persist: true }): Promise<Mesh> {
   if (flags.handover === undefined) {
     const entry = pickMesh(loadConfig(context.home), flags.mesh ?? context.env['CLAUDEMESH_MESH'])
-    return connectMesh(context, entry, parsePersona(flags, entry.name), { persist: true })
+    return connectMesh(context, entry, parsePersona(flags, entry.name), { persist })
   }
   const handover = await fetchHandover(flags.handover)
   await ready()
   const session = { key: sessionKey(fromB64u(handover.seed, 32)), incarnation: handover.incarnation, id: handover.sessionId }
-  return connectMesh({ ...context, home: handover.home }, handover.mesh, personaOf(handover), { session, persist: true })
+  return connectMesh({ ...context, home: handover.home }, handover.mesh, personaOf(handover), { session, persist })
 }
 
 function personaOf(handover: Awaited<ReturnType<typeof fetchHandover>>): Persona {

@@ -1,0 +1,181 @@
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Mesh } from '@claudemesh/client'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { verifies } from '../harness/verifies.ts'
+import { Machine } from './machine.ts'
+
+interface Up {
+  url: string
+  port: number
+  pid: number
+  data: string
+  mesh: string
+}
+
+/** Resolves when nobody else is there. */
+const alone = (mesh: Mesh) =>
+  new Promise<void>((resolve) => {
+    const look = () => mesh.peers().length === 0 && resolve()
+    mesh.on('peer', look)
+    look()
+  })
+
+let machine: Machine
+let broker: Up
+
+beforeAll(async () => {
+  machine = new Machine()
+  broker = await machine.json<Up>(['up', '--port', '0', '--detach'])
+}, 60_000)
+afterAll(() => machine[Symbol.asyncDispose]())
+
+describe('usage', () => {
+  test.each([
+    [['bogus'], 'unknown command'],
+    [['send', 'Bob'], "missing required argument 'text'"],
+    [['leave'], "missing required argument 'slug'"],
+    [['create', 'x'], "required option '--broker <url>'"],
+    [['create', 'No_Slug', '--broker', 'ws://localhost:1'], 'is no slug'],
+    [['create', 'x', '--broker', 'ftp://x'], 'is no broker address'],
+    [['up', '--port', '99999'], 'expected a port'],
+    [['invite', '--max', '0'], 'above 0'],
+    [['invite', '--expires', 'soon'], 'expected a time'],
+    [['invite', '--role', 'king'], 'Allowed choices are member, admin'],
+    [['send', 'Bob', 'x', '--priority', 'high'], 'Allowed choices are now, next, low'],
+    [['send', 'Bob', 'x', '--lines'], '--lines reads stdin'],
+    [['call', 'list_peers', '{'], 'not JSON'],
+    [['join'], 'which invite?'],
+    [['launch', 'Alice'], 'too many arguments'],
+    [['broker'], 'STORE_URL'],
+  ])('%j ends with 2 and says why', async (args, why) => {
+    const { code, out, err } = await machine.run(args, { env: { STORE_URL: undefined } })
+    expect({ code, out }).toEqual({ code: 2, out: '' })
+    expect(err).toContain(why)
+  })
+
+  test('help and version end with 0 on stdout', async () => {
+    const help = await machine.run(['--help'])
+    expect([help.code, help.err]).toEqual([0, ''])
+    expect(help.out).toContain('launch')
+    expect(help.out).not.toContain('tour')
+    expect(await machine.run(['--version'])).toMatchObject({ code: 0, out: '0.1.0\n' })
+  })
+})
+
+describe('without what it needs, a command ends with 1, one line and the remedy', () => {
+  test.each([
+    [['peers', '--mesh', 'nowhere'], 'no_mesh', 'yours: local'],
+    [['leave', 'nowhere'], 'no_mesh', 'yours: local'],
+    [['send', 'Nobody', 'x'], 'unknown_target', 'Nobody'],
+    [['send', '@nobody', 'x'], 'unknown_target', 'nobody'],
+    [['call', 'no_such_tool'], 'not_found', 'send_message'],
+    [['call', 'send_message', '{"to":"Bob"}'], 'bad_frame', 'message'],
+    [['inbox', '--name', 'all'], 'bad_name', 'reserved'],
+    [['create', 'local', '--broker', 'ws://127.0.0.1:1'], 'already_joined', 'another name'],
+    [['create', 'x', '--broker', 'ws://127.0.0.1:1'], 'unavailable', ''],
+  ])('%j', async (args, code, remedy) => {
+    const refusal = await machine.refusal(args)
+    expect(refusal).toMatchObject({ exit: 1, code })
+    expect(refusal.message).toContain(remedy)
+    const plain = await machine.run(args)
+    expect([plain.code, plain.out]).toEqual([1, ''])
+    expect(plain.err).toBe(`claudemesh: ${refusal.message}\n`)
+  })
+})
+
+describe('looking', () => {
+  test('up reports the broker that already runs', async () => {
+    expect(await machine.json(['up'])).toEqual(broker)
+    expect(broker).toMatchObject({ url: `ws://127.0.0.1:${broker.port}`, mesh: 'local', data: join(machine.home, 'data') })
+  })
+
+  test('list names the meshes without any secret', async () => {
+    verifies('cli.list')
+    const { meshes } = await machine.json<{ meshes: object[] }>(['list'])
+    expect(meshes).toMatchObject([{ slug: 'local', role: 'admin', url: `${broker.url}/ws` }])
+    const { member } = (JSON.parse(readFileSync(join(machine.home, 'config.json'), 'utf8')) as { meshes: [{ member: string }] }).meshes[0]
+    expect(JSON.stringify(meshes)).not.toContain(member)
+  })
+
+  test('status says that the broker answers', async () => {
+    verifies('cli.status')
+    expect(await machine.json(['status'])).toMatchObject({ meshes: [{ slug: 'local', reachable: true }] })
+  })
+
+  test('peers lists who is there, and of a group alone', async () => {
+    await using bob = await machine.session('Bob', ['frontend'])
+    await using carol = await machine.session('Carol')
+    const names = async (...args: string[]) => (await machine.json<{ peers: { name: string }[] }>(['peers', ...args])).peers.map((peer) => peer.name)
+    expect(await names()).toEqual([bob.me.name, carol.me.name])
+    expect(await names('--group', '@frontend')).toEqual(['Bob'])
+  })
+})
+
+describe('talking', () => {
+  test('send reaches a peer and waits for the rung asked for', async () => {
+    await using bob = await machine.session('Bob')
+    const ran = await machine.run(['send', '--json', '--name', 'Dora', '--priority', 'now', '--wait', 'received', 'Bob', '--', '-- it works'])
+    const sent = JSON.parse(ran.out) as { id: string }
+    expect(sent).toMatchObject({ rung: 'received', queued: 1, gone: [], recipients: [{ name: 'Bob' }] })
+    expect(bob.inbox.drain()).toMatchObject([{ id: sent.id, text: '-- it works', priority: 'now', from: { name: 'Dora' } }])
+  })
+
+  test('send - takes the whole of stdin as one message, --lines each line', async () => {
+    await using bob = await machine.session('Bob')
+    await machine.run(['send', 'Bob', '-'], { input: 'one\ntwo\n' })
+    const lines = await machine.run(['send', 'Bob', '-', '--lines', '--json', '--wait', 'received'], { input: 'three\n\nfour' })
+    expect(lines.out.trim().split('\n')).toHaveLength(2)
+    expect(bob.inbox.drain().map((message) => message.text)).toEqual(['one\ntwo', 'three', 'four'])
+  })
+
+  test('inbox is a peer with name and groups: it prints what comes as JSON lines, and goes with Ctrl-C', async () => {
+    await using bob = await machine.session('Bob')
+    const inbox = machine.start(['inbox', '--follow', '--json', '--name', 'Shell', '--groups', 'frontend:lead,backend'])
+    await inbox.printed(/listening in local as Shell/)
+    await machine.run(['send', '@frontend', 'first', '--name', 'Dora'])
+    await machine.run(['send', 'Shell', 'second', '--name', 'Dora'])
+    await inbox.printed(/second/)
+    const ran = await inbox.stop('SIGINT')
+    expect(ran.code).toBe(0)
+    expect(
+      ran.out
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as object),
+    ).toMatchObject([
+      { text: 'first', to: '@frontend', verified: true, from: { name: 'Dora' } },
+      { text: 'second', to: 'Shell' },
+    ])
+    await alone(bob)
+  })
+
+  test('inbox without --follow ends after the first messages; text of others cannot steer the terminal', async () => {
+    const inbox = machine.start(['inbox', '--name', 'Shell'])
+    await inbox.printed(/listening/)
+    await machine.run(['send', 'Shell', 'red \u001b[31m and \u202e back', '--name', 'Dora'])
+    const ran = await inbox.ended
+    expect(ran.code).toBe(0)
+    expect(ran.out).toContain('red \\u{1b}[31m and \\u{202e} back')
+  })
+
+  test('call runs the tools of the model', async () => {
+    await using bob = await machine.session('Bob')
+    const sent = await machine.json(['call', 'send_message', JSON.stringify({ to: ['Bob', '*'], message: 'from a tool' })])
+    expect(sent).toMatchObject({ status: expect.stringContaining('Bob') })
+    expect(bob.inbox.size).toBe(1)
+    expect(await machine.json(['call', 'list_peers'])).toMatchObject({ peers: [{ name: 'Bob' }] })
+  })
+})
+
+describe('create', () => {
+  test('founds a second mesh on the same broker and sets the root key apart', async () => {
+    const made = await machine.json(['create', 'team', '--broker', broker.url, '--name', 'Anna'])
+    expect(made).toMatchObject({ slug: 'team', name: 'Anna', rootKey: join(machine.home, 'roots', 'team.root.key') })
+    expect(statSync(made['rootKey'] as string).mode & 0o777).toBe(0o600)
+    expect((await machine.refusal(['peers'])).message).toContain('--mesh local | --mesh team')
+    expect(await machine.json(['peers', '--mesh', 'team'])).toEqual({ mesh: 'team', peers: [] })
+    expect(await machine.json(['leave', 'team'])).toMatchObject({ left: 'team' })
+    expect(await machine.json(['peers'])).toMatchObject({ mesh: 'local' })
+  })
+})
