@@ -50,7 +50,7 @@ export const rules = {
     later: noWizard,
   },
   'wizard.optional-empty': { section: '1', says: 'Enter alone skips an optional question.', later: noWizard },
-  'wizard.confirms': { section: '1', says: 'Without -y launch explains what it will do and asks to continue.', later: noWizard },
+  'launch.confirms': { section: '1', says: 'Without -y launch explains what it will do and asks to continue.' },
   'launch.single-mesh': { section: '1', says: 'A single mesh is selected without a question.' },
 
   // 2 Groups
