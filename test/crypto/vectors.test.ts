@@ -21,6 +21,7 @@ import {
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { makeVectors } from '../../packages/crypto/generate-vectors.ts'
+import { verifies } from '../harness/verifies.ts'
 import * as second from './second.ts'
 import { makeWorld, message, now, openAs, pushOf, refuses, sealFrom, wrapAt } from './world.ts'
 
@@ -134,6 +135,7 @@ describe('the second implementation', () => {
   })
 
   test('makes the box, value by value', () => {
+    verifies('encryption.direct')
     const { box } = vectors
     const alice = keys('alice')
     expect(hex(second.pairKey(alice, keys('bob').pub))).toBe(box.pairKey)
