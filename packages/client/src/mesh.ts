@@ -169,6 +169,7 @@ export class Mesh implements AsyncDisposable {
       this.#self.status = before
       throw error
     }
+    this.#events.emit('me', this.me)
   }
 
   /** Joins a group, or changes the role in it. */
@@ -208,6 +209,7 @@ export class Mesh implements AsyncDisposable {
       const attributes = this.#self.with(change())
       await ask(this.#self.presence(attributes), attributes)
       this.#self.adopt(attributes)
+      this.#events.emit('me', this.me)
     }
     const done = work()
     this.#changing = done.catch(() => {})

@@ -208,5 +208,7 @@ export interface MeshEvents {
   /** Messages of a sender that did not arrive within the grace period. */
   gap: { readonly from: string; readonly session: SessionPubkey; readonly missing: number }
   state: ConnectionState
+  /** This session's own attributes or status changed. */
+  me: Me
   policy: { readonly v: number }
 }

@@ -35,7 +35,7 @@ export class Delivery {
   constructor(options: DeliveryOptions) {
     this.#o = options
     this.#pace = new Pace(options.clock)
-    this.#off = [options.mesh.on('message', () => this.#soon())]
+    this.#off = [options.mesh.on('message', () => this.#soon()), options.mesh.on('me', () => this.#soon())]
     this.#soon()
   }
 
