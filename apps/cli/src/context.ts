@@ -42,7 +42,7 @@ export function systemContext(script: string, version: string): Context {
 }
 
 /** Run as a script of a package manager, the working folder is the package's; INIT_CWD says where the user stands. */
-export function userFolder(env: Context['env'], cwd: string): string {
+function userFolder(env: Context['env'], cwd: string): string {
   const byScript = env['npm_lifecycle_event'] === 'claudemesh' || env['npm_lifecycle_event'] === 'start'
   return (byScript && env['INIT_CWD']) || cwd
 }

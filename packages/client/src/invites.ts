@@ -64,7 +64,7 @@ export class Invites {
 }
 
 /** The broker's host as an invite link writes it: bare where the scheme goes without saying. */
-export function hostOf(url: string): string {
+function hostOf(url: string): string {
   const { protocol, host, hostname } = new URL(url)
   const usual = ['localhost', '127.0.0.1', '[::1]'].includes(hostname) ? 'ws:' : 'wss:'
   return protocol === usual ? host : `${protocol}//${host}`

@@ -23,7 +23,7 @@ export async function withLock<T>(path: string, task: () => T): Promise<T> {
 }
 
 /** Takes the lock file for this process; false while a living process holds it. */
-export function take(path: string): boolean {
+function take(path: string): boolean {
   try {
     createPrivate(path, String(process.pid))
     return true
@@ -36,7 +36,7 @@ export function take(path: string): boolean {
 }
 
 /** The process that holds a lock file; undefined when there is none, or it is just being written. */
-export function holderOf(path: string): number | undefined {
+function holderOf(path: string): number | undefined {
   try {
     return Number(readFileSync(path, 'utf8')) || undefined
   } catch {

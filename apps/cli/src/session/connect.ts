@@ -27,7 +27,7 @@ export async function connectMesh(context: Pick<Context, 'home' | 'clock'>, entr
 }
 
 /** A session key that no other process will ever have. */
-export async function freshSession(): Promise<ConnectOptions['session']> {
+async function freshSession(): Promise<ConnectOptions['session']> {
   await ready()
   return { key: sessionKey(randomBytes(32)), incarnation: 1, id: randomUUID() }
 }
