@@ -1,3 +1,4 @@
+export type { Amendment } from './amend.ts'
 export type { Calls } from './calls.ts'
 export type { Dial, Wire, WireEvents } from './dial.ts'
 export { createMesh, enrol, type CreatedMesh, type CreateMeshOptions, type Enrolled, type EnrolOptions } from './enrol.ts'

@@ -2,7 +2,7 @@ import { formatInviteLink, inviteKey, issueInvite, verifyChain, type Random } fr
 import { MeshError, times, type Contract, type InvitePubkey } from '@claudemesh/protocol'
 import type { Calls } from './calls.ts'
 import type { PolicyKeeper } from './policy.ts'
-import type { ConnectOptions, CreatedInvite, InviteInfo, InviteOptions } from './types.ts'
+import type { ConnectOptions, CreatedInvite, Identity, InviteInfo, InviteOptions } from './types.ts'
 
 /** Invites of this mesh, for its admins. */
 export class Invites {
@@ -22,7 +22,7 @@ export class Invites {
   async create(options: InviteOptions = {}): Promise<CreatedInvite> {
     const { identity, clock, url } = this.#o
     const { max = 1, expiresMs = times.inviteLife, role = 'member', rootKey } = options
-    if (!rootKey && !this.#isAdmin()) throw new MeshError('bad_chain', `only an admin of ${identity.slug} can invite; ask its founder`)
+    if (!rootKey && !isAdmin(identity, clock.now())) throw new MeshError('bad_chain', `only an admin of ${identity.slug} can invite; ask its founder`)
     if (role === 'admin' && !rootKey) throw new MeshError('bad_chain', 'an invite to admin rights must be signed with the root key of the mesh')
     const seed = this.#random(16)
     const invite = inviteKey(identity.root, seed)
@@ -53,14 +53,14 @@ export class Invites {
     })
   }
 
-  #isAdmin(): boolean {
-    const { chain, mesh, root } = this.#o.identity
-    return chain.length === 1 && verifyChain([...chain], { mesh, root, now: this.#o.clock.now(), ends: 'member' }).member.role === 'admin'
-  }
-
   #isRevoked(key: InvitePubkey): boolean {
     return this.#policy.current?.revoked.invites.some((revoked) => revoked === key) ?? false
   }
+}
+
+/** Whether this member may sign invites and policies: an admin whose certificate the root itself signed. */
+export function isAdmin({ chain, mesh, root }: Identity, now: number): boolean {
+  return chain.length === 1 && verifyChain(chain, { mesh, root, now, ends: 'member' }).member.role === 'admin'
 }
 
 /** The broker's host as an invite link writes it: bare where the scheme goes without saying. */

@@ -1,5 +1,6 @@
 import { PairKeys, ready, webRandom, type InnerMessage } from '@claudemesh/crypto'
 import { MeshError, contract, parseGroup, silent, times, type Body, type Contract, type MessageId, type Status } from '@claudemesh/protocol'
+import { amend, type Amendment } from './amend.ts'
 import { callsOf, type Calls } from './calls.ts'
 import { Connection, type HelloAck } from './connection.ts'
 import { Emitter } from './emitter.ts'
@@ -187,6 +188,12 @@ export class Mesh implements AsyncDisposable {
       () => ({ groups: this.me.groups.filter((g) => g.name !== group) }),
       (presence) => this.calls.groups.leave({ name: group, presence }),
     )
+  }
+
+  /** Changes the signed policy, for instance to remove a member. Throws `bad_policy` unless this member is an admin. */
+  amend(change: Amendment): Promise<void> {
+    const { identity, clock } = this.#o
+    return amend({ identity, clock, calls: this.calls, policy: this.#policy, adopt: (token) => this.#takePolicy(token) }, change)
   }
 
   /** Ends the session. With `bye` its key counts as destroyed: what is queued for it fails at once. */
