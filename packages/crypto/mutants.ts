@@ -28,7 +28,7 @@ const operators: readonly Operator[] = [
   { what: 'length not compared', find: /[\w.]+\.length === [\w.]+ && /g, by: '' },
   { what: 'edge moved', find: / ([<>]) /g, by: ' $1= ', lines: refusing },
   { what: 'edge moved', find: / ([<>])= /g, by: ' $1 ', lines: refusing },
-  { what: 'first condition dropped', find: /if \(([^|\n]+?) \|\| /g, by: 'if (', lines: refusing },
+  { what: 'first condition dropped', find: /if \(([^|\n]+?) \|\| /g, by: 'if (', lines: /throw new|throw bad/ },
   { what: 'last condition dropped', find: / \|\| ([^|\n]+?)\) throw/g, by: ') throw', lines: /throw new|throw bad/ },
   { what: 'any value', find: /\bz\.(?:literal|enum)\((?:\[[^\]]*\]|[^)]*)\)|\bz\.(?:boolean|string)\(\)(?!\.)/g, by: 'z.any()', files: schemas },
   {

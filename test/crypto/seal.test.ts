@@ -72,9 +72,13 @@ describe('refused', () => {
   test('more than 2048', () => {
     const recipients = Array.from({ length: limits.recipients + 1 }, (_, i) => `${i}` as SessionPubkey)
     refuses('too_many_recipients', /2048/, () => sealFrom(w, { recipients }))
+    refuses('bad_recipients', /not a session key/, () => sealFrom(w, { recipients: recipients.slice(1) }))
   })
   test('one named twice', () => refuses('bad_recipients', /twice/, () => sealFrom(w, { recipients: [bob(), carol(), bob()] })))
-  test('the sender itself', () => refuses('bad_recipients', /sender/, () => sealFrom(w, { recipients: [bob(), w.alice.publicKey] })))
+  test('the sender itself', () => {
+    refuses('bad_recipients', /sender/, () => sealFrom(w, { recipients: [bob(), w.alice.publicKey] }))
+    refuses('bad_recipients', /sender/, () => sealFrom(w, { recipients: [w.alice.publicKey] }))
+  })
   test('a key that is none', () => refuses('bad_recipients', /not a session key/, () => sealFrom(w, { recipients: [bob(), toB64u(seed(0)) as SessionPubkey] })))
   test('a text over 64 KiB', () => {
     for (const shared of [false, true]) {

@@ -75,6 +75,14 @@ function signBytes(bytes: Uint8Array): string {
   return [bytes, sign(w.root.secretKey, signed), sign(w.admin.secretKey, 'cm1:pop\0', hash(32, signed))].map(toB64u).join('.')
 }
 
+test('a token of exactly 8192 characters is made and read', () => {
+  const filler = 6013 - fromB64u(parts(signMember({ extra: '' }))[0]).length
+  const token = signMember({ extra: 'x'.repeat(filler) })
+  expect(token).toHaveLength(8192)
+  expect(verifyMember(token).name).toBe('Founder')
+  refuses('too_large', /over 8192/, () => signMember({ extra: 'x'.repeat(filler + 1) }))
+})
+
 test('a token that would be over 8192 characters is not made', () => refuses('too_large', /over 8192/, () => signMember({ extra: 'x'.repeat(6000) })))
 
 describe('every field of every payload is checked', () => {
@@ -130,6 +138,7 @@ describe('every field of every payload is checked', () => {
     ['policy', { revoked: { members: [], invites: [], sessions: [], kept: ['x'] } }],
     ...['plaintext', 'legacyBox', 'memory', 'state', 'files'].flatMap((field) => [['policy', { allow: { ...allow, [field]: 'blind' } }] as const]),
     ['presence', { groups: [{ role: 'lead' }] }],
+    ['presence', { groups: [{ name: 7 }] }],
     ['presence', { groups: [{ name: 'g', role: 7 }] }],
     ['presence', { groups: Array.from({ length: 33 }, (_, i) => ({ name: `g${i}` })) }],
   ] as [TokenType, object][])('%s %j is refused', (type, change) => refuses('bad_token', /./, () => check(type, change)))

@@ -43,13 +43,13 @@ const keyBytes = 32
 
 /** Seals a message for these sessions alone. Throws `no_recipients`, `too_many_recipients`, `bad_recipients` or `too_large`. */
 export function seal(o: SealOptions): Sealed {
-  checkRecipients(o.recipients, o.sender)
   const [only] = o.recipients
   if (only === undefined) throw new MeshError('no_recipients')
   return o.recipients.length === 1 && !o.shared ? sealBox(o, only) : sealShared(o)
 }
 
 function sealBox(o: SealOptions, recipient: SessionPubkey): Sealed {
+  checkRecipients([recipient], o.sender)
   const { shared } = o.keys.with(recipient)
   const nonce = take(o.random, 24)
   const inner = { ...o.message, m: o.mesh, f: o.sender, r: recipient, c: o.counters.peek(recipient) }
