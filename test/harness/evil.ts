@@ -40,6 +40,11 @@ export class EvilBroker implements AsyncDisposable {
     for (const client of this.#clients) client.send(JSON.stringify(frame))
   }
 
+  /** Closes every connection with this code. */
+  hangUp(code: number): void {
+    for (const client of this.#clients) client.close(code)
+  }
+
   #connected(client: WebSocket, url: string): void {
     const honest = new WebSocket(url, { perMessageDeflate: false })
     const early: string[] = []

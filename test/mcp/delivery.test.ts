@@ -56,6 +56,14 @@ test('a message of low priority wakes nobody and rides with the next one', async
   expect(inbox.turns).toEqual([])
 })
 
+test('a message of low priority comes to a working session at the end of its turn', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { alice, mcp, inbox } = await desk(stack)
+  await mcp.call('hook_event', { event: 'UserPromptSubmit' })
+  await alice.send({ to: 'Bob', message: 'by the way', priority: 'low' })
+  expect(await inbox.turn()).toMatchObject({ priority: 'later', text: expect.stringContaining('by the way') })
+})
+
 test('do not disturb holds all but urgent messages, until it ends', async () => {
   await using stack = new AsyncDisposableStack()
   const { mesh, alice, bob, mcp, inbox } = await desk(stack)

@@ -10,6 +10,7 @@ import {
   times,
   type Body,
   type Clock,
+  type ErrorCode,
   type Json,
   type Log,
   type Output,
@@ -41,6 +42,7 @@ export interface ConnectionOptions {
 const silence = times.ping * 2.5
 const patience = 10_000
 const stableAfter = 10_000
+const ended: ReadonlySet<ErrorCode> = new Set(['revoked', 'replaced'])
 
 /** The connection of one session: dials, says hello, notices a dead line, and dials again until closed. */
 export class Connection implements AsyncDisposable {
@@ -218,7 +220,9 @@ export class Connection implements AsyncDisposable {
       return
     }
     const cause = causeOf(code, error, this.#word)
-    if (cause.retry === 'never') void this.close(cause)
+    // What ended a session that was accepted may be mended by a new hello; the answer to that one is final.
+    const final = this.#state.phase === 'ready' ? ended.has(cause.code) : cause.retry === 'never'
+    if (final) void this.close(cause)
     else this.#lost(cause)
   }
 
@@ -266,7 +270,7 @@ export class Connection implements AsyncDisposable {
 }
 
 function causeOf(code: number, error: string | undefined, word: MeshError | undefined): MeshError {
-  if (word) return word
+  if (word && code >= 4000) return word
   if (code === closeCodes.revoked) return new MeshError('revoked')
   if (code === closeCodes.unauthorized) return new MeshError('unauthorized')
   if (code === closeCodes.replaced) return new MeshError('replaced')

@@ -1,5 +1,5 @@
 import type { Mesh, ReceivedMessage } from '@claudemesh/client'
-import type { Clock, Log } from '@claudemesh/protocol'
+import type { Clock, Log, Priority } from '@claudemesh/protocol'
 import { fits, framePeerMessages } from '../frame.ts'
 import type { Notices } from '../notices.ts'
 import { visible } from '../visible.ts'
@@ -55,7 +55,9 @@ export class Delivery {
 
   /** The messages that may be shown now and are reason enough to. */
   #waking(): ReceivedMessage[] {
-    return this.#showable().filter((message) => message.priority !== 'low')
+    // In a working session it comes at the end of the turn and wakes nobody either.
+    const working = this.#o.mesh.me.status === 'working'
+    return this.#showable().filter((message) => working || message.priority !== 'low')
   }
 
   #showable(): ReceivedMessage[] {
@@ -105,6 +107,13 @@ function turnOf(batch: readonly ReceivedMessage[], lines: readonly string[]): Tu
   return {
     text: [frames, ...lines.map(visible)].join('\n\n'),
     from: senders.size === 1 ? `mesh:${only}` : 'mesh',
-    priority: batch.some((message) => message.priority === 'now') ? 'now' : 'next',
+    priority: turnPriority[most(batch)],
   }
+}
+
+const turnPriority = { now: 'now', next: 'next', low: 'later' } as const
+
+/** The highest priority among the messages. */
+function most(batch: readonly ReceivedMessage[]): Priority {
+  return (['now', 'next'] as const).find((priority) => batch.some((message) => message.priority === priority)) ?? 'low'
 }
