@@ -111,14 +111,15 @@ export class Outgoing {
     try {
       const { nonce, to: keys, wraps, ciphertext } = sealed
       const volatile = options.volatile === true
+      // The ciphertext last: brokers pass it on without parsing it.
       const frame = {
         targetSpec: to.targetSpec,
         priority,
         nonce,
         to: keys,
-        ciphertext,
         ...(wraps === undefined ? {} : { wraps }),
         ...(volatile ? { volatile } : {}),
+        ciphertext,
       }
       const ack = (await this.#o.connection.ask(contract.messages.send, frame, { id, keep: !volatile, timeoutMs: patience })) as Ack
       if (ack.messageId !== messageId) throw new MeshError('internal', 'the broker acknowledged another message')

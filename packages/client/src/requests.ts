@@ -43,7 +43,7 @@ export class Requests {
     return new Promise((resolve, reject) => {
       const pending: Pending = {
         request,
-        text: JSON.stringify({ type: request.type, ...input, id }),
+        text: JSON.stringify({ type: request.type, id, ...input }),
         keep: options.keep ?? false,
         sent: false,
         resolve,
