@@ -5,7 +5,6 @@ import type { Outbox } from './outbox.ts'
 import type { Database } from './ports.ts'
 import { pushHead, tailOf } from './push.ts'
 import { delivery, message, presence } from './tables.ts'
-import { textFrame } from './wire.ts'
 import type { Writer } from './writer.ts'
 
 const pageSize = 100
@@ -15,7 +14,7 @@ type Row = Awaited<ReturnType<typeof queuePage>>[number]
 
 interface Held {
   readonly id: MessageId
-  readonly head: Buffer
+  readonly head: string
   readonly tail: Buffer
 }
 
@@ -42,7 +41,7 @@ export class Feed {
   }
 
   /** Pushes a stored message now, or leaves it to the queue. */
-  push(id: MessageId, head: Buffer, tail: Buffer): void {
+  push(id: MessageId, head: string, tail: Buffer): void {
     if (this.#mode === 'holding') {
       if (this.#held.length < holdAtMost) this.#held.push({ id, head, tail })
       else {
@@ -58,18 +57,16 @@ export class Feed {
       return
     }
     this.#pushed.add(id)
-    this.#outbox.write(head)
-    this.#outbox.write(tail)
+    this.#outbox.write(head, tail)
   }
 
   /** Pushes a volatile message, or drops it when the peer reads too slowly. */
-  pushVolatile(head: Buffer, tail: Buffer): boolean {
+  pushVolatile(head: string, tail: Buffer): boolean {
     if (this.#mode === 'closed' || this.#outbox.full) {
       this.#env.log('debug', 'volatile_dropped', { session: this.#me })
       return false
     }
-    this.#outbox.write(head)
-    this.#outbox.write(tail)
+    this.#outbox.write(head, tail)
     return true
   }
 
@@ -132,10 +129,10 @@ export class Feed {
     })
   }
 
-  #frameOf(row: Row): Buffer {
+  #frameOf(row: Row): string {
     const proof = row.chain && row.presence ? `,"chain":${JSON.stringify(row.chain)},"presence":"${row.presence}"` : ''
     const wrap = row.wrap === null ? '' : `,"wrap":"${row.wrap}"`
-    return textFrame(pushHead(this.#mesh.id, row) + wrap + proof + tailOf(row.ciphertext))
+    return pushHead(this.#mesh.id, row) + wrap + proof + tailOf(row.ciphertext)
   }
 }
 

@@ -2,7 +2,6 @@ import type { DeliveryState, MeshId, MessageId, RootPubkey, SessionPubkey } from
 import type { Policy } from '@claudemesh/crypto'
 import { peerTable, type Presence } from './presence.ts'
 import type { Turn } from './turn.ts'
-import { textFrame } from './wire.ts'
 
 export type GoneReason = 'left' | 'stale' | 'revoked'
 
@@ -75,7 +74,7 @@ export class Mesh {
   }
 
   /** Sends every connected session a frame. */
-  broadcast(frame: Buffer, except?: Presence): void {
+  broadcast(frame: string, except?: Presence): void {
     for (const presence of this.presences.values()) if (presence !== except) presence.link?.session.write(frame)
   }
 
@@ -124,16 +123,16 @@ export class Mesh {
     this.#changed = new Set()
     this.#gone = new Map()
     this.#updates = new Map()
-    for (const [sessionPubkey, reason] of gone) this.broadcast(textFrame(JSON.stringify({ type: 'peer_gone', sessionPubkey, reason })))
+    for (const [sessionPubkey, reason] of gone) this.broadcast(JSON.stringify({ type: 'peer_gone', sessionPubkey, reason }))
     for (const presence of changed) {
       const { peers, tokens } = peerTable([presence])
-      this.broadcast(textFrame(JSON.stringify({ type: 'peer_update', peer: peers[0], tokens })), presence)
+      this.broadcast(JSON.stringify({ type: 'peer_update', peer: peers[0], tokens }), presence)
     }
     for (const [sender, list] of updates) {
       const session = this.presences.get(sender)?.link?.session
       if (!session) continue
       for (let i = 0; i < list.length; i += updatesPerFrame) {
-        session.write(textFrame(JSON.stringify({ type: 'delivery', updates: list.slice(i, i + updatesPerFrame) })))
+        session.write(JSON.stringify({ type: 'delivery', updates: list.slice(i, i + updatesPerFrame) }))
       }
     }
   }

@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm'
 import { MeshError, type MessageId, type SessionPubkey } from '@claudemesh/protocol'
 import { ackText } from './ack.ts'
+import { routesOf } from './route.ts'
 import type { Ready } from './kernel.ts'
 import { missing } from './recipients.ts'
 import { delivery, message } from './tables.ts'
@@ -26,5 +27,5 @@ export async function repeatedAck(
     .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, id)))
   const wrapped = new Set<SessionPubkey>(deliveries.map((row) => row.key))
   const routes = JSON.parse(known.targetSpec) as string | string[]
-  return ackText(sent.id, id, wrapped.size, false, missing(mesh, me, new Set(typeof routes === 'string' ? [routes] : routes), wrapped), [])
+  return ackText(sent.id, id, wrapped.size, false, missing(mesh, me, routesOf(routes), wrapped), [])
 }

@@ -8,7 +8,6 @@ import { disconnected } from './lifecycle.ts'
 import { Outbox } from './outbox.ts'
 import { refuseTooMany, scanSend, wholeSend } from './scan.ts'
 import { send } from './send.ts'
-import { textFrame } from './wire.ts'
 
 type Phase =
   | { readonly name: 'greeting'; readonly nonce: string; readonly cancelDeadline: () => void }
@@ -58,7 +57,7 @@ export class Session {
     ws.on('pong', () => (this.#missed = 0))
     ws.on('error', (error) => kernel.log('info', 'socket_error', { cause: error.message }))
     ws.on('close', (code) => this.#closed(`closed ${code}`))
-    this.write(textFrame(JSON.stringify({ type: 'challenge', v: 1, nonce, time: kernel.clock.now() })))
+    this.write(JSON.stringify({ type: 'challenge', v: 1, nonce, time: kernel.clock.now() }))
   }
 
   get outbox(): Outbox {
@@ -70,8 +69,8 @@ export class Session {
     return this.#phase.name === 'greeting'
   }
 
-  /** Queues a complete frame for the end of this turn. */
-  write(frame: Buffer): void {
+  /** Queues a frame for the end of this turn. */
+  write(frame: string): void {
     this.#outbox.write(frame)
   }
 
@@ -80,7 +79,7 @@ export class Session {
     if (!(error instanceof MeshError))
       this.#kernel.log('error', 'handler_failed', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) })
     const frame = toErrorFrame(error, id)
-    this.write(textFrame(JSON.stringify(frame.code === 'clock_skew' ? { ...frame, serverTime: this.#kernel.clock.now() } : frame)))
+    this.write(JSON.stringify(frame.code === 'clock_skew' ? { ...frame, serverTime: this.#kernel.clock.now() } : frame))
   }
 
   /** The hello stands: from here on the connection speaks for this presence. */
@@ -234,7 +233,7 @@ export class Session {
   }
 
   #reply(type: string, id: string | undefined, output: unknown): void {
-    this.write(textFrame(JSON.stringify({ type, id, ...(output as object) })))
+    this.write(JSON.stringify({ type, id, ...(output as object) }))
   }
 
   #next(): void {

@@ -5,9 +5,8 @@ import type { Ready } from '../kernel.ts'
 import { peerTable } from '../presence.ts'
 import { pushHead, tailOf } from '../push.ts'
 import { parseRecipients } from '../recipients.ts'
-import { route } from '../send.ts'
+import { route, routesOf } from '../route.ts'
 import { delivery, message } from '../tables.ts'
-import { frameHead } from '../wire.ts'
 
 type M = typeof contract.messages
 
@@ -32,13 +31,13 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
       keys: named.keys.filter((key) => !had.has(key)),
       wraps: named.wraps.filter((_, i) => !had.has(named.keys[i] as (typeof named.keys)[number])),
     }
-    const routed = route({ mesh, me }, new Set(typeof targets === 'string' ? [targets] : targets), fresh, stored.ciphertext.length)
+    const routed = route(mesh, me, routesOf(targets), fresh, stored.ciphertext.length)
     const tail = Buffer.from(tailOf(stored.ciphertext), 'latin1')
     const head = pushHead(mesh.id, { ...stored, messageId, id: stored.clientId })
     routed.recipients.forEach((recipient, i) => {
       recipient.queued.count++
       recipient.queued.bytes += stored.ciphertext.length
-      recipient.link?.feed.push(messageId, frameHead(`${head},"wrap":"${routed.wraps[i] ?? ''}"`, tail.length), tail)
+      recipient.link?.feed.push(messageId, `${head},"wrap":"${routed.wraps[i] ?? ''}"`, tail)
     })
     const added = routed.recipients.map((recipient, i) => ({
       meshId: mesh.id,
@@ -55,7 +54,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
       if (added.length > 0) await kernel.db.insert(delivery).values(added).onConflictDoNothing()
     })
     const { peers, tokens } = peerTable(routed.missing.filter((presence) => !had.has(presence.key)))
-    return { messageId, queued: added.length + named.keys.length - fresh.keys.length, missing: peers, tokens, gone: routed.gone }
+    return { messageId, queued: added.length + named.keys.length - fresh.keys.length, missing: peers, tokens, gone: [...routed.gone] }
   },
   receipt: ({ kernel, mesh, me }, { received, failed }) => {
     const receipt = { meshId: mesh.id, recipient: me.key, at: kernel.clock.now() }

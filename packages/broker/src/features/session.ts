@@ -8,7 +8,6 @@ import type { Answerable, Handlers } from '../handlers.ts'
 import type { Greeting, Ready } from '../kernel.ts'
 import { end } from '../lifecycle.ts'
 import * as tables from '../tables.ts'
-import { textFrame } from '../wire.ts'
 
 type S = typeof contract.session
 type Greets = 'hello' | 'enrol' | 'createMesh'
@@ -30,7 +29,7 @@ export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
       .returning({ id: tables.mesh.id })
     if (changed.length === 0) throw new MeshError('policy_conflict')
     mesh.policy = { token, body }
-    mesh.broadcast(textFrame(JSON.stringify({ type: 'policy_changed', policy: token })))
+    mesh.broadcast(JSON.stringify({ type: 'policy_changed', policy: token }))
     dropRevoked(kernel, mesh)
     return {}
   },

@@ -1,0 +1,116 @@
+import { systemClock, type SessionPubkey } from '@claudemesh/protocol'
+import { Peer, TestMesh } from '../../broker/kit.ts'
+import { masked, Raw } from './raw.ts'
+
+/** What one load run is asked to do. */
+export interface Job {
+  readonly port: number
+  readonly plain: boolean
+  readonly shape: 'pairs' | 'fanout' | 'idle'
+  /** Pairs, recipients, or idle sessions. */
+  readonly size: number
+  readonly depth: number
+  readonly durable: boolean
+  readonly seconds: number
+}
+
+interface Line {
+  readonly raw: Raw
+  readonly key: SessionPubkey
+  readonly peer: Peer
+}
+
+const idAt = '{"type":"send","id":"'.length
+const pushIdAt = '{"type":"push","messageId":"'.length
+const meshes = 20
+
+process.on('message', (job: Job) => void run(job))
+
+async function run(job: Job): Promise<void> {
+  const url = `ws://127.0.0.1:${job.port}`
+  const homes = await Promise.all(
+    Array.from({ length: job.shape === 'idle' ? meshes : 1 }, async () => {
+      const mesh = new TestMesh(url, systemClock)
+      return job.plain ? mesh : mesh.create()
+    }),
+  )
+  const count = job.shape === 'pairs' ? job.size * 2 : job.shape === 'fanout' ? job.size + 1 : job.size
+  const lines: Line[] = []
+  for (let i = 0; i < count; i++) lines.push(await join(job, homes[i % homes.length] as TestMesh, i))
+  await settle(lines, job)
+  process.send?.({ event: 'begin' })
+  const total = job.shape === 'idle' ? 0 : await load(job, lines)
+  process.send?.({ event: 'end', total })
+}
+
+async function join(job: Job, mesh: TestMesh, i: number): Promise<Line> {
+  const peer = new Peer(mesh, { name: `Peer ${i}` })
+  const raw = await Raw.dial(job.port)
+  if (job.plain) raw.send(masked(JSON.stringify({ type: 'iam', key: peer.key })))
+  else raw.send(masked(JSON.stringify(peer.helloFrame((await raw.next())['nonce'] as string))))
+  const answer = await raw.next()
+  if (answer['type'] !== 'hello_ack' && answer['type'] !== 'ok') throw new Error(JSON.stringify(answer))
+  return { raw, key: peer.key, peer }
+}
+
+/** Waits until everybody has heard of everybody, so that the roster's frames are not part of the figure. */
+async function settle(lines: readonly Line[], job: Job): Promise<void> {
+  if (job.plain) return
+  for (const { raw } of lines) {
+    raw.send(masked('{"type":"get_policy","id":"settled"}'))
+    for (let frame = await raw.next(); frame['id'] !== 'settled';) frame = await raw.next()
+  }
+}
+
+/** Keeps `depth` sends per sender under way for the time; counts acks (pairs) or deliveries (fan-out). */
+function load(job: Job, lines: readonly Line[]): Promise<number> {
+  let acks = 0
+  let pushes = 0
+  let running = true
+  const senders = job.shape === 'pairs' ? lines.slice(0, job.size) : lines.slice(0, 1)
+  const receivers = lines.slice(senders.length)
+  for (const receiver of receivers) {
+    let unread: string[] = []
+    const flush = () => {
+      receiver.raw.send(masked(`{"type":"receipt","received":${JSON.stringify(unread)},"failed":[]}`))
+      unread = []
+    }
+    receiver.raw.onFrame = (frame) => {
+      if (frame[9] !== 0x70 || frame[10] !== 0x75) return
+      pushes++
+      if (!job.durable) return
+      if (unread.length === 0) setImmediate(flush)
+      unread.push(frame.toString('latin1', pushIdAt, pushIdAt + 22))
+    }
+  }
+  senders.forEach((sender, s) => {
+    const to = job.shape === 'pairs' ? [(receivers[s] as Line).key] : receivers.map((receiver) => receiver.key)
+    const {
+      type,
+      id: _,
+      ciphertext,
+      ...rest
+    } = sender.peer.sendFrame(to, 'x'.repeat(800), { targetSpec: job.shape === 'pairs' ? (to[0] as string) : '*', volatile: !job.durable })
+    const template = masked(JSON.stringify({ type, id: 'A'.repeat(22), ...rest, ciphertext }))
+    const at = template.indexOf('{"type":"send"') + idAt
+    let n = 0
+    const send = () => {
+      const frame = Buffer.from(template)
+      frame.write((++n).toString(36).padStart(12, '0') + s.toString(36).padStart(9, '0'), at, 'latin1')
+      sender.raw.send(frame)
+    }
+    sender.raw.onFrame = (frame) => {
+      if (frame[9] === 0x65) throw new Error(frame.toString())
+      if (frame[9] !== 0x61) return
+      acks++
+      if (running) send()
+    }
+    for (let i = 0; i < job.depth; i++) send()
+  })
+  return new Promise((resolve) => {
+    setTimeout(() => {
+      running = false
+      resolve(job.shape === 'pairs' ? acks : pushes)
+    }, job.seconds * 1000)
+  })
+}

@@ -1,0 +1,90 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+
+/** A WebSocket client of a load generator: frames in and out as bytes, and what one turn sends leaves in one write. */
+export class Raw {
+  readonly socket: Socket
+  onFrame: (payload: Buffer) => void = () => {}
+  #rest: Buffer = Buffer.alloc(0)
+  #out: Buffer[] = []
+
+  private constructor(socket: Socket) {
+    this.socket = socket
+  }
+
+  static async dial(port: number): Promise<Raw> {
+    const socket = connect(port, '127.0.0.1').setNoDelay(true)
+    const raw = new Raw(socket)
+    socket.write(
+      `GET /ws HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+    )
+    let head = Buffer.alloc(0)
+    while (!head.includes('\r\n\r\n')) head = Buffer.concat([head, ...((await once(socket, 'data')) as Buffer[])])
+    const start = head.indexOf('\r\n\r\n') + 4
+    socket.on('data', (chunk) => raw.#read(chunk))
+    raw.#rest = head.subarray(start)
+    return raw
+  }
+
+  /** The next frame, as JSON. */
+  next(): Promise<Record<string, unknown>> {
+    return new Promise((resolve) => {
+      const before = this.onFrame
+      this.onFrame = (payload) => {
+        this.onFrame = before
+        resolve(JSON.parse(payload.toString()) as Record<string, unknown>)
+      }
+      this.#read(Buffer.alloc(0))
+    })
+  }
+
+  send(frame: Buffer): void {
+    if (this.#out.length === 0) setImmediate(() => this.#flush())
+    this.#out.push(frame)
+  }
+
+  #flush(): void {
+    this.socket.write(this.#out.length === 1 ? (this.#out[0] as Buffer) : Buffer.concat(this.#out))
+    this.#out = []
+  }
+
+  #read(chunk: Buffer): void {
+    let data = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk
+    for (;;) {
+      const frame = parse(data)
+      if (!frame) break
+      data = data.subarray(frame.end)
+      this.#rest = data
+      if (frame.opcode === 1) this.onFrame(frame.payload)
+      data = this.#rest
+    }
+    this.#rest = data
+  }
+}
+
+function parse(data: Buffer): { opcode: number; payload: Buffer; end: number } | undefined {
+  if (data.length < 2) return undefined
+  const short = (data[1] as number) & 0x7f
+  const start = short < 126 ? 2 : short === 126 ? 4 : 10
+  if (data.length < start) return undefined
+  const length = short < 126 ? short : short === 126 ? data.readUInt16BE(2) : data.readUInt32BE(6)
+  const end = start + length
+  return data.length < end ? undefined : { opcode: (data[0] as number) & 0x0f, payload: data.subarray(start, end), end }
+}
+
+/** A client's frame, masked with zeros: the bytes stay what they are. */
+export function masked(text: string): Buffer {
+  const payload = Buffer.from(text)
+  const long = payload.length > 65_535
+  const head = Buffer.alloc((payload.length < 126 ? 2 : long ? 10 : 4) + 4)
+  head[0] = 0x81
+  if (payload.length < 126) head[1] = 0x80 | payload.length
+  else if (long) {
+    head[1] = 0xff
+    head.writeUInt32BE(payload.length, 6)
+  } else {
+    head[1] = 0xfe
+    head.writeUInt16BE(payload.length, 2)
+  }
+  return Buffer.concat([head, payload])
+}

@@ -1,0 +1,141 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, inject, test } from 'vitest'
+import { createBroker } from '@claudemesh/broker'
+import { configFrom } from '@claudemesh/broker-app'
+import { openBus, openStore, readMigrations } from '@claudemesh/drivers'
+import { postgresUrl } from '../harness/postgres.ts'
+import { TestMesh } from './kit.ts'
+import { systemClock } from '@claudemesh/protocol'
+
+const folder = mkdtempSync(join(tmpdir(), 'claudemesh-app-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe('settings', () => {
+  test('come from the environment', () => {
+    const env = { STORE_URL: 'postgres://u:p@db/mesh', PORT: '80', HOST: '::', PUBLIC_URL: 'https://mesh.example.com, ws://10.0.0.2:7717', ALLOW_CREATE: 'no' }
+    expect(configFrom(env)).toEqual({
+      storeUrl: 'postgres://u:p@db/mesh',
+      port: 80,
+      host: '::',
+      origins: ['wss://mesh.example.com', 'ws://10.0.0.2:7717'],
+      allowCreate: false,
+    })
+  })
+
+  test.each([
+    [{}, /STORE_URL is not set/],
+    [{ STORE_URL: 'mysql://x' }, /STORE_URL must begin/],
+    [{ STORE_URL: 'pglite:x', PORT: '99999' }, /PORT must be/],
+    [{ STORE_URL: 'pglite:x', PUBLIC_URL: 'mesh.example.com' }, /PUBLIC_URL must be/],
+    [{ STORE_URL: 'pglite:x', PUBLIC_URL: 'wss://mesh.example.com/path' }, /PUBLIC_URL must be/],
+    [{ STORE_URL: 'pglite:x', ALLOW_CREATE: 'perhaps' }, /ALLOW_CREATE must be/],
+  ])('%j is refused in one line', (env, line) => expect(() => configFrom(env)).toThrow(line))
+})
+
+describe('the process', () => {
+  const start = (env: Record<string, string>) =>
+    spawn(process.execPath, [new URL('../../apps/broker/src/main.ts', import.meta.url).pathname], { env: { PATH: process.env['PATH'], ...env } })
+
+  test('says what is wrong with its settings and ends', async () => {
+    const child = start({})
+    let words = ''
+    child.stderr.on('data', (text: Buffer) => (words += text.toString()))
+    expect(await once(child, 'exit')).toEqual([2, null])
+    expect(words).toMatch(/^claudemesh broker: STORE_URL is not set: .*\n$/)
+  })
+
+  test('serves, drains on SIGTERM and leaves the folder free', async () => {
+    const store = `pglite:${join(folder, 'served')}`
+    const child = start({ STORE_URL: store, PORT: '0', HOST: '127.0.0.1' })
+    const [line] = (await once(child.stdout, 'data')) as [Buffer]
+    const { port } = JSON.parse(line.toString().split('\n')[0] as string) as { port: number }
+    const mesh = await new TestMesh(`ws://127.0.0.1:${port}`, systemClock).create()
+    const peer = await mesh.peer('Alice')
+    child.kill('SIGTERM')
+    expect((await peer.wire.closed).code).toBe(1012)
+    expect(await once(child, 'exit')).toEqual([0, null])
+    await (await openStore(store))[Symbol.asyncDispose]()
+  })
+})
+
+describe('the store', () => {
+  test('a data folder is opened by one process at a time', async () => {
+    const url = `pglite:${join(folder, 'one')}`
+    const first = await openStore(url)
+    await expect(openStore(url)).rejects.toThrow(/is open in process \d+; stop it first, or choose another folder/)
+    await first[Symbol.asyncDispose]()
+    await (await openStore(url))[Symbol.asyncDispose]()
+  })
+
+  test('a lock whose process is gone is taken over, and leaves nothing behind', async () => {
+    const dead = spawn(process.execPath, ['-e', ''])
+    await once(dead, 'exit')
+    writeFileSync(join(folder, 'stale.lock'), `${dead.pid} 1`)
+    const store = await openStore(`pglite:${join(folder, 'stale')}`)
+    await store[Symbol.asyncDispose]()
+    expect(readdirSync(folder).filter((name) => name.startsWith('stale.'))).toEqual([])
+  })
+
+  test('brokers that start together migrate once', async () => {
+    const url = await postgresUrl(inject('postgres'))
+    const stores = await Promise.all([openStore(url), openStore(url), openStore(url)])
+    await stores[0]?.migrate()
+    await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()))
+  })
+
+  test('a migration that fails leaves nothing of itself', async () => {
+    const url = await postgresUrl(inject('postgres'))
+    const broken = [...(await readMigrations()), { name: '9999_broken.sql', statements: ['create table public.half (id text)', 'create nonsense'] }]
+    await expect(openStore(url, { migrations: broken })).rejects.toThrow()
+    await (await openStore(url))[Symbol.asyncDispose]()
+  })
+
+  test.each(['mysql://x', 'postgres', ''])('%j is no store', async (url) => {
+    await expect(openStore(url)).rejects.toThrow(/unknown store/)
+  })
+
+  test('no bus but the local one', async () => {
+    await expect(openBus('nats://x')).rejects.toThrow(/unknown bus/)
+    await using bus = await openBus('local:')
+    const heard: unknown[] = []
+    const stop = await bus.subscribe('mesh', (payload) => heard.push(payload))
+    bus.publish('mesh', 1)
+    bus.publish('other', 2)
+    stop()
+    bus.publish('mesh', 3)
+    expect(heard).toEqual([1])
+  })
+})
+
+test('a broker that takes no new mesh says so', async () => {
+  await using store = await openStore('pglite:')
+  await using broker = await createBroker({ store, allowCreate: false })
+  await expect(new TestMesh(broker.url, systemClock).create()).rejects.toThrow('mesh_creation_closed')
+})
+
+test('the tap shows what the broker sees, which is no plaintext', async () => {
+  const seen: unknown[] = []
+  await using store = await openStore('pglite:')
+  await using broker = await createBroker({ store, tap: (frame) => seen.push(frame) })
+  const mesh = await new TestMesh(broker.url, systemClock).create()
+  const [alice, bob] = [await mesh.peer('Alice'), await mesh.peer('Bob')]
+  const sent = alice.sendFrame([bob.key], 'the eagle has landed')
+  await alice.wire.ask(sent)
+  expect(seen).toEqual([
+    {
+      senderPubkey: alice.key,
+      recipients: [bob.key],
+      targetSpec: JSON.stringify(bob.key),
+      priority: 'next',
+      bytes: (sent['ciphertext'] as string).length,
+      ciphertext: (sent['ciphertext'] as string).slice(0, 64),
+    },
+  ])
+  expect(JSON.stringify(seen)).not.toContain('eagle')
+  await alice[Symbol.asyncDispose]()
+  await bob[Symbol.asyncDispose]()
+})

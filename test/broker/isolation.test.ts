@@ -1,0 +1,82 @@
+import { requests } from '@claudemesh/protocol'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { b64u, Peer, testBroker, TestMesh, type Frame } from './kit.ts'
+
+// Two meshes with the same names; whatever one of them is asked with ids of the other looks as if they did not exist.
+let broker: Awaited<ReturnType<typeof testBroker>>
+let mine: TestMesh
+let theirs: TestMesh
+let me: Peer
+let friend: Peer
+let alice: Peer
+let bob: Peer
+let theirMessage: string
+
+beforeAll(async () => {
+  broker = await testBroker('pglite:')
+  mine = await new TestMesh(broker.url, broker.clock).create()
+  theirs = await new TestMesh(broker.url, broker.clock).create()
+  me = await mine.peer('Alice')
+  friend = await mine.peer('Bob', { groups: [{ name: 'frontend' }] })
+  alice = await theirs.peer('Alice')
+  bob = await theirs.peer('Bob', { groups: [{ name: 'frontend' }] })
+  theirMessage = (await alice.send([bob.key], 'secret', { targetSpec: '*', shared: true }))['messageId'] as string
+  await bob.wire.next('push')
+})
+afterAll(async () => {
+  for (const peer of [me, friend, alice, bob]) await peer[Symbol.asyncDispose]()
+  await broker[Symbol.asyncDispose]()
+})
+
+const unknown = () => new Peer(mine, { name: 'Nobody' }).key
+
+/** For each request: the same with an id of the other mesh, and with one that exists nowhere. */
+const attempts: Record<string, (other: boolean) => Promise<Frame> | Frame> = {
+  send: async (other) => strip(await me.send([other ? bob.key : unknown()], 'hello'), ['gone', 'messageId', 'id']),
+  send_more: (other) => me.wire.ask({ type: 'send_more', id: 'a', messageId: other ? theirMessage : b64u(16), to: friend.key, wraps: b64u(88) }),
+  message_status: (other) => me.wire.ask({ type: 'message_status', id: 'a', messageId: other ? theirMessage : b64u(16) }),
+  receipt: async (other) => {
+    me.wire.send({ type: 'receipt', received: [other ? theirMessage : b64u(16)], failed: [] })
+    return me.wire.ask({ type: 'get_policy', id: 'a' })
+  },
+  list_peers: (other) => me.wire.ask({ type: 'list_peers', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  join_group: async (other) => strip(await me.wire.ask({ type: 'join_group', id: 'a', name: 'x', presence: other ? alice.presence() : 'a.b' }), ['message']),
+  leave_group: async (other) => strip(await me.wire.ask({ type: 'leave_group', id: 'a', name: 'x', presence: other ? alice.presence() : 'a.b' }), ['message']),
+  set_summary: async (other) =>
+    strip(await me.wire.ask({ type: 'set_summary', id: 'a', summary: '', presence: other ? alice.presence() : 'a.b' }), ['message']),
+  set_status: (other) => me.wire.ask({ type: 'set_status', id: 'a', status: 'idle', ...(other ? { meshId: theirs.id, sessionPubkey: bob.key } : {}) }),
+  get_policy: (other) => me.wire.ask({ type: 'get_policy', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  set_policy: async (other) => strip(await me.wire.ask({ type: 'set_policy', id: 'a', policy: other ? theirs.makePolicy(2) : 'a.b' }), ['message']),
+  create_invite: async (other) =>
+    strip(await me.wire.ask({ type: 'create_invite', id: 'a', chain: other ? theirs.invite().chain : ['a.b', 'a.b'] }), ['message']),
+  list_invites: (other) => me.wire.ask({ type: 'list_invites', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  hello: async (other) => strip(await me.wire.ask({ ...new Peer(other ? theirs : mine, { name: 'x' }).helloFrame(b64u(32)), id: 'a' }), []),
+  enrol: async (other) => me.wire.ask({ ...(other ? theirs : mine).enrolFrame(b64u(32), mine.founder), id: 'a' }),
+  create_mesh: async (other) => me.wire.ask({ ...(other ? theirs : mine).createFrame(b64u(32)), id: 'a' }),
+  bye: async (other) => {
+    const guest = await mine.peer('Guest')
+    guest.wire.send({ type: 'bye', ...(other ? { sessionPubkey: bob.key, meshId: theirs.id } : {}) })
+    return { type: 'closed', ...(await guest.wire.closed) }
+  },
+}
+
+function strip(frame: Frame, fields: string[]): Frame {
+  return Object.fromEntries(Object.entries(frame).filter(([name]) => !fields.includes(name))) as Frame
+}
+
+test('every request of the contract is tried', () => {
+  expect(Object.keys(attempts).toSorted()).toEqual([...requests.keys()].toSorted())
+})
+
+test.each(Object.keys(attempts))('%s with ids of another mesh answers as with ids of none', async (type) => {
+  const attempt = attempts[type] as (other: boolean) => Promise<Frame>
+  expect(await attempt(true)).toEqual(await attempt(false))
+})
+
+test('and nothing changed over there', async () => {
+  const list = await alice.wire.ask({ type: 'list_peers' })
+  expect((list['peers'] as Frame[]).map((peer) => peer['sessionPubkey'])).toEqual([alice.key, bob.key].toSorted())
+  expect(await alice.wire.ask({ type: 'message_status', messageId: theirMessage })).toMatchObject({ recipients: [{ sessionPubkey: bob.key, rung: 'stored' }] })
+  expect(await alice.wire.ask({ type: 'get_policy' })).toMatchObject({ policy: theirs.policy })
+  for (const peer of [alice, bob]) expect(peer.wire.seen.filter((frame) => frame.type === 'push' && frame['meshId'] !== theirs.id)).toEqual([])
+})
