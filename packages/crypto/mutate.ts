@@ -50,7 +50,7 @@ class Bench implements AsyncDisposable {
     await symlink(join(root, 'packages/crypto'), join(root, 'node_modules/@claudemesh/crypto'))
     for (const folder of ['packages/crypto/src', 'packages/crypto/generate', 'packages/crypto/vectors', 'test/crypto'])
       await cp(join(repository, folder), join(root, folder), { recursive: true })
-    for (const file of ['package.json', 'packages/crypto/package.json', 'packages/crypto/generate-vectors.ts'])
+    for (const file of ['package.json', 'packages/crypto/package.json', 'packages/crypto/generate-vectors.ts', 'test/harness/verifies.ts'])
       await cp(join(repository, file), join(root, file))
     await symlink(join(import.meta.dirname, 'node_modules'), join(root, 'packages/crypto/node_modules'))
     return new Bench(root)
@@ -106,7 +106,10 @@ async function allMutants(): Promise<Mutant[]> {
 /** Tries mutants off the shared list until it is empty. */
 async function work(waiting: Mutant[], survivors: Mutant[]): Promise<void> {
   await using bench = await Bench.make()
-  if (!(await bench.passes())) throw new Error('the tests fail without any mutant; mend them first')
+  if (!(await bench.passes())) {
+    waiting.splice(0)
+    throw new Error('the tests fail without any mutant; mend them first')
+  }
   for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
     if (!(await bench.survives(mutant))) continue
     survivors.push(mutant)
@@ -124,7 +127,10 @@ else {
   const waiting = [...mutants]
   // Lets the mutants under way finish and the copies be removed.
   process.once('SIGINT', () => waiting.splice(0))
-  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, () => work(waiting, survivors)))
+  const workers = Array.from({ length: Math.min(4, availableParallelism()) }, () => work(waiting, survivors))
+  // All of them end before the first failure is told, so that every copy is removed.
+  await Promise.allSettled(workers)
+  await Promise.all(workers)
   console.log(`${mutants.length} mutants, ${mutants.length - survivors.length} killed`)
   process.exitCode = survivors.length === 0 ? 0 : 1
 }
