@@ -61,7 +61,7 @@ describe('foldName', () => {
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         expect(foldName(foldName(text))).toBe(foldName(text))
       }),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     )
   })
 })
@@ -126,6 +126,6 @@ test('what the naming rules accept fits the contract, and they throw nothing but
       if (group !== undefined) expect(contract.messages.send.input.shape.targetSpec.safeParse(`@${group}`).success).toBe(true)
       if (role !== undefined) expect(join.role.safeParse(role).success).toBe(true)
     }),
-    { numRuns: 2000 },
+    { numRuns: 500 },
   )
 })
