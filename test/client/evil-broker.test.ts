@@ -263,3 +263,15 @@ test('frames that are no frames are passed over', async () => {
   await alice.send({ to: 'Bob', message: 'all well' })
   expect((await next(bob, 'message')).text).toBe('all well')
 })
+
+test('a send ends with its ciphertext, which a broker need not parse', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { bob, evil } = await scene(stack)
+  await bob.send({ to: '@team', message: 'one' })
+  await bob.send({ to: 'Alice', message: 'two' })
+  const sent = evil.heard.filter((frame) => frame.type === 'send').map((frame) => Object.keys(frame))
+  expect(sent.map((keys) => [keys.at(0), keys.at(-1)])).toEqual([
+    ['type', 'ciphertext'],
+    ['type', 'ciphertext'],
+  ])
+})

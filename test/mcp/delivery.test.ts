@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { EvilBroker, type Frame } from '../harness/evil.ts'
 import { next } from '../harness/events.ts'
 import { McpClient, SessionInbox } from '../harness/mcp.ts'
 import { testMesh, type TestMesh, type TestPeer } from '../harness/mesh.ts'
@@ -128,6 +129,28 @@ test('when the session refuses, messages wait for check_messages, and are tried 
   expect(text).toContain('second')
   expect(text).not.toContain('first')
   expect((await mcp.call('check_messages')).text).toBe('No messages wait.')
+})
+
+test('what could not be told is told with the next delivery that succeeds', async () => {
+  await using mesh = await testMesh()
+  await using evil = await EvilBroker.before(mesh.url)
+  await using inbox = await SessionInbox.open()
+  const bob = await mesh.peer('Bob', { dial: evil.dial })
+  const alice = await mesh.peer('Alice')
+  await using mcp = await McpClient.start({ mesh: Promise.resolve(bob), clock: mesh.clock, inbox })
+  await mcp.call('check_messages')
+  await inbox.refuse()
+  const lies = [(push: Frame) => ({ ...push, priority: 'low' })]
+  evil.tamper = (frame) => [frame.type === 'push' ? (lies.pop()?.(frame) ?? frame) : frame]
+  for (const message of ['forged', 'genuine']) await alice.send({ to: 'Bob', message })
+  await next(bob, 'message')
+  await untilWaiting(bob, 1)
+  await inbox.listen()
+  mesh.clock.advance(15_000)
+  const { text } = await inbox.turn()
+  expect(text).toContain('genuine')
+  expect(text).not.toContain('forged')
+  expect(text).toContain(`\n\n[1 message from ${alice.me.fingerprint} could not be verified and was not shown]`)
 })
 
 test('a message that came before the server stood is delivered when it does', async () => {

@@ -32,6 +32,7 @@ export class Mesh implements AsyncDisposable {
   readonly #self: Self
   readonly #policy: PolicyKeeper
   readonly #roster: Roster
+  readonly #keys: PairKeys
   readonly #connection: Connection
   readonly #receipts: Receipts
   readonly #outgoing: Outgoing
@@ -48,6 +49,7 @@ export class Mesh implements AsyncDisposable {
     const random = o.random ?? webRandom
     const me = o.session.key.publicKey
     const keys = new PairKeys(o.session.key)
+    this.#keys = keys
     this.#events = new Emitter(log)
     this.#self = new Self(o, random)
     this.#policy = new PolicyKeeper(mesh, root, o.policyPin)
@@ -277,6 +279,7 @@ export class Mesh implements AsyncDisposable {
 
   #peerGone({ sessionPubkey, reason }: Body<typeof contract.peers.gone>): void {
     this.#roster.remove(sessionPubkey)
+    this.#keys.forget(sessionPubkey)
     this.#events.emit('peer', { session: sessionPubkey, change: reason })
   }
 
@@ -320,6 +323,7 @@ export class Mesh implements AsyncDisposable {
   #stop(reason: MeshError): void {
     this.#incoming.stop()
     this.#roster.stop()
+    this.#keys.wipe()
     this.#settled?.reject(reason)
   }
 }

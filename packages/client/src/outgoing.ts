@@ -49,6 +49,8 @@ export class Outgoing {
   }
 
   async send(options: SendOptions): Promise<SendResult> {
+    const { state } = this.#o.connection
+    if (state.phase === 'closed') throw state.reason
     const text = options.message.toWellFormed()
     const size = new TextEncoder().encode(text).length
     if (size > limits.message) throw new MeshError('too_large', `the message has ${size} bytes, ${limits.message} is the limit: send it in parts`)

@@ -14,15 +14,22 @@ export class Notices {
     return () => offs.forEach((off) => off())
   }
 
-  /** The notices so far, as lines; they are told once. */
-  drain(): string[] {
-    const lines = [
-      ...[...this.#refused].map(([from, n]) => `[${count(n)} from ${from} could not be verified and ${n === 1 ? 'was' : 'were'} not shown]`),
-      ...[...this.#missing].map(([from, n]) => `[${count(n)} from ${from} did not arrive]`),
-    ]
+  /** The notices so far, as lines. They are told once, unless they are given back. */
+  drain(): { readonly lines: string[]; giveBack(): void } {
+    const refused = [...this.#refused]
+    const missing = [...this.#missing]
     this.#refused.clear()
     this.#missing.clear()
-    return lines
+    return {
+      lines: [
+        ...refused.map(([from, n]) => `[${count(n)} from ${from} could not be verified and ${n === 1 ? 'was' : 'were'} not shown]`),
+        ...missing.map(([from, n]) => `[${count(n)} from ${from} did not arrive]`),
+      ],
+      giveBack: () => {
+        for (const [from, n] of refused) add(this.#refused, from, n)
+        for (const [from, n] of missing) add(this.#missing, from, n)
+      },
+    }
   }
 }
 

@@ -115,6 +115,6 @@ function checkMessages(mesh: Mesh, notices: Notices | undefined): string {
     length += framed.length
   }
   const more = mesh.inbox.size > 0 ? [`[${mesh.inbox.size} more wait: call check_messages again]`] : []
-  const parts = [...frames, ...(notices?.drain() ?? []).map(visible), ...more]
+  const parts = [...frames, ...(notices?.drain().lines ?? []).map(visible), ...more]
   return parts.length === 0 ? 'No messages wait.' : parts.join('\n\n')
 }

@@ -1,5 +1,5 @@
 import type { Mesh, ReceivedMessage } from '@claudemesh/client'
-import type { Clock, Log, Priority } from '@claudemesh/protocol'
+import type { Clock, Log, MessageId, Priority } from '@claudemesh/protocol'
 import { fits, framePeerMessages } from '../frame.ts'
 import type { Notices } from '../notices.ts'
 import { visible } from '../visible.ts'
@@ -27,7 +27,7 @@ export class Delivery {
   readonly #o: DeliveryOptions
   readonly #pace: Pace
   /** Shown cut: their full text waits for check_messages and must not wake anybody again. */
-  readonly #announced = new Set<string>()
+  readonly #announced = new Set<MessageId>()
   readonly #off: (() => void)[]
   #posting = false
   #cancel: (() => void) | undefined
@@ -77,6 +77,12 @@ export class Delivery {
     return batch
   }
 
+  #announce(cut: readonly ReceivedMessage[]): void {
+    const waiting = new Set(this.#o.mesh.inbox.peek().map((message) => message.id))
+    for (const id of this.#announced) if (!waiting.has(id)) this.#announced.delete(id)
+    for (const { id } of cut) this.#announced.add(id)
+  }
+
   async #postBatch(): Promise<void> {
     const { mesh, post, notices, log, clock } = this.#o
     const batch = this.#batch()
@@ -85,14 +91,15 @@ export class Delivery {
     // Out of the inbox while under way, so that check_messages does not show it a second time.
     const whole = batch.filter((message) => fits(message, maxText))
     mesh.inbox.remove(whole.map((message) => message.id))
-    const lines = notices.drain()
+    const told = notices.drain()
     try {
-      await post(turnOf(batch, lines))
-      for (const message of batch) if (!whole.includes(message)) this.#announced.add(message.id)
+      await post(turnOf(batch, told.lines))
+      this.#announce(batch.filter((message) => !whole.includes(message)))
       this.#posting = false
       this.#soon()
     } catch (error) {
       mesh.inbox.restore(whole)
+      told.giveBack()
       this.#posting = false
       log('warn', 'inbox_refused', { error: error instanceof Error ? error.name : 'unknown', messages: batch.length })
       this.#cancel = clock.after(retryAfter, () => this.#soon())
