@@ -222,6 +222,22 @@ test('a roster that renames, invents or exchanges peers is not believed', async 
   expect((await dave.send({ to: '@team', message: 'x' })).recipients.map((peer) => peer.name)).toEqual(['Bob'])
 })
 
+test('a session under the certificates of another member is not believed', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, evil, alice, mallory } = await scene(stack)
+  evil.tamper = (frame) => {
+    if (frame.type !== 'peers_list') return [frame]
+    const peers = frame['peers'] as Frame[]
+    const chain = peers.find((peer) => peer['sessionPubkey'] === alice.me.session)?.['chain']
+    return [{ ...frame, peers: peers.map((peer) => (peer['sessionPubkey'] === mallory.me.session ? { ...peer, chain } : peer)) }]
+  }
+  const dave = await mesh.peer('Dave', { dial: evil.dial })
+  expect(dave.peers().map((peer) => [peer.name, peer.member.name])).toEqual([
+    ['Alice', 'Alice'],
+    ['Bob', 'Bob'],
+  ])
+})
+
 test('an old presence does not come back', async () => {
   await using stack = new AsyncDisposableStack()
   const { bob, alice, evil } = await scene(stack)
@@ -274,4 +290,62 @@ test('a send ends with its ciphertext, which a broker need not parse', async () 
     ['type', 'ciphertext'],
     ['type', 'ciphertext'],
   ])
+})
+
+test('a presence that does not verify does not push out the one that does', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, bob, alice, mallory, evil } = await scene(stack)
+  const update = evil.told.findLast((frame) => frame.type === 'peer_update' && (frame['peer'] as Frame)['sessionPubkey'] === alice.me.session) as Frame
+  const forged = issuePresence({ mesh: mesh.founder.mesh, session: mallory.sessionKey, seq: 2 ** 40, ts: mesh.clock.now(), name: 'Nobody', groups: [] })
+  for (let i = 0; i < 2; i++) {
+    const heard = change(bob, 'peer')
+    evil.say({ ...update, peer: { ...(update['peer'] as Frame), presence: forged } })
+    await heard
+  }
+  expect(bob.peers().map((peer) => peer.name)).toEqual(['Alice', 'Mallory'])
+})
+
+test('a session whose certificate has ended is no peer, whatever the broker says', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, bob, evil } = await scene(stack)
+  expect(bob.peers()).toHaveLength(2)
+  const old = { peers: [] as unknown, tokens: [] as unknown }
+  await bob.calls.peers.list({})
+  Object.assign(
+    old,
+    evil.told.findLast((frame) => frame.type === 'peers_list'),
+  )
+  evil.tamper = (frame) => {
+    if (frame.type === 'peers_list') return [{ ...frame, ...old, id: frame['id'] }]
+    return frame.type === 'peer_update' || frame.type === 'peer_gone' ? [] : [frame]
+  }
+  for (let hour = 0; hour < 25; hour++) {
+    mesh.clock.advance(3_600_000)
+    await mesh.settle()
+  }
+  expect(bob.peers()).toEqual([])
+})
+
+test('messages that come before the roster wait for it', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, bob, alice, evil } = await scene(stack)
+  const held: Frame[] = []
+  const pushed = new Promise<void>((resolve) => {
+    evil.tamper = (frame) => {
+      if (frame.type === 'push') resolve()
+      if (frame.type === 'push') return [{ ...frame, chain: undefined, presence: undefined }]
+      // Alice's certificates come with the roster alone.
+      if (frame.type === 'peers_list') held.push(frame)
+      return frame.type === 'peers_list' ? [] : [frame]
+    }
+  })
+  evil.hangUp(1001)
+  await next(bob, 'state', ({ phase }) => phase === 'waiting')
+  const sending = alice.send({ to: 'Bob', message: 'while you were away' })
+  mesh.clock.advance(1000)
+  await Promise.all([sending, pushed])
+  while (held.length === 0) await bob.calls.session.getPolicy({})
+  expect(seen(bob, 'message')).toEqual([])
+  for (const frame of held) evil.say(frame)
+  expect(await next(bob, 'message')).toMatchObject({ text: 'while you were away', from: { name: 'Alice' } })
 })

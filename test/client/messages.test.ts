@@ -2,7 +2,7 @@ import { sessionKey } from '@claudemesh/crypto'
 import { limits } from '@claudemesh/protocol'
 import { nodeRandom } from '@claudemesh/client/node'
 import { expect, test } from 'vitest'
-import { next, seen } from '../harness/events.ts'
+import { change, next, seen } from '../harness/events.ts'
 import { testMesh } from '../harness/mesh.ts'
 import { verifies } from '../harness/verifies.ts'
 
@@ -245,4 +245,20 @@ test('a key of nobody in the mesh is no target', async () => {
   await using mesh = await testMesh()
   const alice = await mesh.peer('Alice')
   await expect(alice.send({ to: sessionKey(nodeRandom(32)).publicKey, message: 'x' })).rejects.toThrow(expect.objectContaining({ code: 'unknown_target' }))
+})
+
+test('a session that takes no messages keeps a bounded number; the others follow when it does', async () => {
+  await using mesh = await testMesh()
+  const alice = await mesh.peer('Alice')
+  const bob = await mesh.peer('Bob')
+  const most = limits.queuedPerSession
+  for (let sent = 0; sent < most + 20; sent += 102) {
+    await Promise.all(Array.from({ length: 102 }, (_, i) => alice.send({ to: 'Bob', message: `${sent + i}`, volatile: true })))
+  }
+  while (bob.inbox.size < most) await change(bob, 'message')
+  await mesh.settle()
+  expect(bob.inbox.size).toBe(most)
+  const first = bob.inbox.drain().map((message) => Number(message.text))
+  const rest = bob.inbox.drain().map((message) => Number(message.text))
+  expect([...first, ...rest]).toEqual(Array.from({ length: 1020 }, (_, i) => i))
 })
