@@ -11,7 +11,7 @@ CREATE TABLE "mesh"."delivery" (
 	"rung" text NOT NULL,
 	"reason" text,
 	"at" bigint NOT NULL,
-	CONSTRAINT "delivery_mesh_id_message_id_recipient_pubkey_pk" PRIMARY KEY("mesh_id","message_id","recipient_pubkey")
+	CONSTRAINT "delivery_message_id_recipient_pubkey_mesh_id_pk" PRIMARY KEY("message_id","recipient_pubkey","mesh_id")
 );
 --> statement-breakpoint
 CREATE TABLE "mesh"."invite" (
@@ -57,7 +57,7 @@ CREATE TABLE "mesh"."message" (
 	"nonce" text NOT NULL,
 	"ciphertext" text NOT NULL,
 	"created_at" bigint NOT NULL,
-	CONSTRAINT "message_mesh_id_id_pk" PRIMARY KEY("mesh_id","id")
+	CONSTRAINT "message_id_mesh_id_pk" PRIMARY KEY("id","mesh_id")
 );
 --> statement-breakpoint
 CREATE TABLE "mesh"."presence" (
@@ -82,8 +82,8 @@ CREATE TABLE "mesh"."presence" (
 ALTER TABLE "mesh"."invite" ADD CONSTRAINT "invite_mesh_id_mesh_id_fk" FOREIGN KEY ("mesh_id") REFERENCES "mesh"."mesh"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "mesh"."member" ADD CONSTRAINT "member_mesh_id_mesh_id_fk" FOREIGN KEY ("mesh_id") REFERENCES "mesh"."mesh"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "mesh"."presence" ADD CONSTRAINT "presence_mesh_id_mesh_id_fk" FOREIGN KEY ("mesh_id") REFERENCES "mesh"."mesh"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
-CREATE INDEX "delivery_queue_idx" ON "mesh"."delivery" USING btree ("mesh_id","recipient_pubkey","seq") WHERE rung = 'stored';--> statement-breakpoint
+CREATE INDEX "delivery_queue_idx" ON "mesh"."delivery" USING btree ("recipient_pubkey","mesh_id","seq") WHERE rung = 'stored';--> statement-breakpoint
 CREATE INDEX "invite_pubkey_idx" ON "mesh"."invite" USING btree ("pubkey");--> statement-breakpoint
-CREATE INDEX "message_created_idx" ON "mesh"."message" USING btree ("created_at");--> statement-breakpoint
+CREATE INDEX "message_created_idx" ON "mesh"."message" USING brin ("created_at");--> statement-breakpoint
 CREATE INDEX "presence_live_idx" ON "mesh"."presence" USING btree ("mesh_id") WHERE live;--> statement-breakpoint
 CREATE INDEX "presence_expires_idx" ON "mesh"."presence" USING btree ("expires_at");

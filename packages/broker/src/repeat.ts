@@ -10,7 +10,7 @@ import { delivery, message } from './tables.ts'
 export async function repeatedAck(
   { kernel, mesh, me }: Ready,
   id: MessageId,
-  sent: { id: string; targetSpec: string; priority: string; nonce: string; body: Buffer },
+  sent: { id: string; targetSpec: string; priority: string; nonce: string; body: Buffer; createdAt: number },
 ): Promise<string> {
   await kernel.writer.settled()
   const [known] = await kernel.db
@@ -20,7 +20,13 @@ export async function repeatedAck(
   if (!known) throw new MeshError('internal')
   const same =
     known.nonce === sent.nonce && known.priority === sent.priority && known.targetSpec === sent.targetSpec && known.ciphertext === sent.body.toString('latin1')
-  if (!same) throw new MeshError('id_conflict')
+  if (!same) {
+    // The batch wrote deliveries under this id before it was known to be taken; they bear the time of this attempt.
+    const { meshId, messageId, at, rung } = delivery
+    if (known.createdAt !== sent.createdAt)
+      await kernel.db.delete(delivery).where(and(eq(meshId, mesh.id), eq(messageId, id), eq(at, sent.createdAt), eq(rung, 'stored')))
+    throw new MeshError('id_conflict')
+  }
   const deliveries = await kernel.db
     .select({ key: delivery.recipientPubkey })
     .from(delivery)

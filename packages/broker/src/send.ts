@@ -99,8 +99,8 @@ function answer({ session, mesh, me }: Ready, { header, id, createdAt }: Passing
   else session.write(ackText(header.id, id, queued, header.volatile === true, routed.missing, routed.gone))
 }
 
-function repeat(context: Ready, { header, body, targetSpec, id }: Passing): void {
-  repeatedAck(context, id, { ...header, targetSpec, body }).then(
+function repeat(context: Ready, { header, body, targetSpec, id, createdAt }: Passing): void {
+  repeatedAck(context, id, { ...header, targetSpec, body, createdAt }).then(
     (ack) => context.session.write(ack),
     (error: unknown) => context.session.fail(error, header.id),
   )

@@ -96,7 +96,7 @@ export const presence = schema.table(
   ],
 )
 
-/** One row per envelope; the body is ciphertext. No foreign keys from here on: this is the hot path, and the sweep removes rows by age. */
+/** One row per envelope; the body is ciphertext. No foreign keys from here on: this is the hot path, and the sweep removes rows by age. Keys begin with what differs most, which is what an index compares. */
 export const message = schema.table(
   'message',
   {
@@ -112,7 +112,7 @@ export const message = schema.table(
     ciphertext: text('ciphertext').notNull(),
     createdAt: millis('created_at').notNull(),
   },
-  (t) => [primaryKey({ columns: [t.meshId, t.id] }), index('message_created_idx').on(t.createdAt)],
+  (t) => [primaryKey({ columns: [t.id, t.meshId] }), index('message_created_idx').using('brin', t.createdAt)],
 )
 
 /** One row per message and recipient: its wrap and its rung on the ladder. */
@@ -132,9 +132,9 @@ export const delivery = schema.table(
     at: millis('at').notNull(),
   },
   (t) => [
-    primaryKey({ columns: [t.meshId, t.messageId, t.recipientPubkey] }),
+    primaryKey({ columns: [t.messageId, t.recipientPubkey, t.meshId] }),
     index('delivery_queue_idx')
-      .on(t.meshId, t.recipientPubkey, t.seq)
+      .on(t.recipientPubkey, t.meshId, t.seq)
       .where(sql`rung = 'stored'`),
   ],
 )

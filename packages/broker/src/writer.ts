@@ -156,19 +156,24 @@ export class Writer {
 const column = (values: readonly (string | number)[]) => sql`string_to_array(${values.join('\n')}::text, E'\n')`
 const absent = '-'
 
+// Deliveries are not joined to the messages that were new, which would cost a third: those of a repeat exist already, and those of a conflict are taken back (repeat.ts).
 function insertStatement(entries: readonly Entry[]) {
   const meshes: string[] = []
   const ids: string[] = []
   const recipients: string[] = []
   const wraps: string[] = []
+  const senders: string[] = []
   const sizes: number[] = []
+  const times: number[] = []
   for (const entry of entries) {
     for (const [i, recipient] of entry.recipients.entries()) {
       meshes.push(entry.meshId)
       ids.push(entry.id)
       recipients.push(recipient)
       wraps.push(entry.wraps[i] ?? absent)
+      senders.push(entry.sender)
       sizes.push(entry.body.length)
+      times.push(entry.createdAt)
     }
   }
   const of = (pick: (entry: Entry) => string | number) => column(entries.map((entry) => pick(entry)))
@@ -177,14 +182,12 @@ function insertStatement(entries: readonly Entry[]) {
       insert into mesh.message (mesh_id, id, client_id, sender_pubkey, sender_member_id, target_spec, priority, nonce, ciphertext, created_at)
       select * from unnest(${of((e) => e.meshId)}, ${of((e) => e.id)}, ${of((e) => e.clientId)}, ${of((e) => e.sender)}, ${of((e) => e.senderMember)},
         ${of((e) => e.targetSpec)}, ${of((e) => e.priority)}, ${of((e) => e.nonce)}, ${of((e) => e.body.toString('latin1'))}, ${of((e) => e.createdAt)}::bigint[])
-      on conflict do nothing returning mesh_id, id, sender_pubkey, created_at
+      on conflict do nothing returning mesh_id, id
     ), d as (
       insert into mesh.delivery (mesh_id, message_id, recipient_pubkey, sender_pubkey, wrap, size_bytes, rung, at)
-      select m.mesh_id, m.id, r.recipient, m.sender_pubkey, nullif(r.wrap, ${absent}), r.size, 'stored', m.created_at
-      from unnest(${column(meshes)}, ${column(ids)}, ${column(recipients)}, ${column(wraps)}, ${column(sizes)}::int[])
-        with ordinality as r(mesh_id, id, recipient, wrap, size, n)
-      join m on m.mesh_id = r.mesh_id and m.id = r.id
-      order by r.n
+      select mesh_id, id, recipient, sender, nullif(wrap, ${absent}), size, 'stored', at
+      from unnest(${column(meshes)}, ${column(ids)}, ${column(recipients)}, ${column(senders)}, ${column(wraps)}, ${column(sizes)}::int[], ${column(times)}::bigint[])
+        as r(mesh_id, id, recipient, sender, wrap, size, at)
       on conflict do nothing
     )
     select mesh_id || id as key from m`

@@ -38,8 +38,8 @@ async function run(job: Job): Promise<void> {
   const lines: Line[] = []
   for (let i = 0; i < count; i++) lines.push(await join(job, homes[i % homes.length] as TestMesh, i))
   await settle(lines, job)
-  process.send?.({ event: 'begin' })
-  const total = job.shape === 'idle' ? 0 : await load(job, lines)
+  if (job.shape === 'idle') process.send?.({ event: 'begin' })
+  const total = job.shape === 'idle' ? 0 : await load(job, lines, () => process.send?.({ event: 'begin' }))
   process.send?.({ event: 'end', total })
 }
 
@@ -63,7 +63,7 @@ async function settle(lines: readonly Line[], job: Job): Promise<void> {
 }
 
 /** Keeps `depth` sends per sender under way for the time; counts acks (pairs) or deliveries (fan-out). */
-function load(job: Job, lines: readonly Line[]): Promise<number> {
+function load(job: Job, lines: readonly Line[], warm: () => void): Promise<number> {
   let acks = 0
   let pushes = 0
   let running = true
@@ -108,9 +108,18 @@ function load(job: Job, lines: readonly Line[]): Promise<number> {
     for (let i = 0; i < job.depth; i++) send()
   })
   return new Promise((resolve) => {
+    // The first second warms both ends up.
     setTimeout(() => {
-      running = false
-      resolve(job.shape === 'pairs' ? acks : pushes)
-    }, job.seconds * 1000)
+      acks = 0
+      pushes = 0
+      warm()
+    }, 1000)
+    setTimeout(
+      () => {
+        running = false
+        resolve(job.shape === 'pairs' ? acks : pushes)
+      },
+      1000 + job.seconds * 1000,
+    )
   })
 }
