@@ -1,28 +1,33 @@
-import { execFileSync } from 'node:child_process'
-import { open } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Mesh } from '@claudemesh/client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Headless } from './harness/headless.ts'
-import type { ApiRequest } from './harness/messages-api.ts'
+import { textOf, type ApiRequest } from './harness/messages-api.ts'
 import { Terminal } from './harness/terminal.ts'
 import { present, World } from './harness/world.ts'
 
 const tool = (name: string) => `mcp__plugin_claudemesh_mesh__${name}`
 const call = (name: string, input: unknown) => `[[call ${tool(name)} ${JSON.stringify(input)}]]`
 const carries = (text: string) => (request: ApiRequest) => request.text.includes(text)
+/** The frame around a peer's text, as the model read it. */
+const framed = (request: ApiRequest, text: string) =>
+  request.body.messages
+    .map(textOf)
+    .flatMap((turn) => turn.match(/<peer-message .*?<\/peer-message [^>]*>/gs) ?? [])
+    .find((frame) => frame.includes(text))
+const fromVerified = (name: string) => new RegExp(`^<peer-message (?=[^>]*from="${name}")(?=[^>]*verified="yes")`)
 const idIn = (result: string | undefined) => /"(?:id|messageId)":\s*"([A-Za-z0-9_-]{22})"/.exec(result ?? '')?.[1] ?? ''
 
 describe('Alice headless, Bob idle in a terminal, both started by claudemesh launch', () => {
   let world: World
   let alice: Headless
+  let bob: Terminal
   let watcher: Mesh
 
   beforeAll(async () => {
     world = await World.start()
     watcher = await world.peer('Watcher')
     alice = world.own(new Headless(world, 'alice', { launch: ['--name', 'Alice', '--role', 'dev'] }))
-    world.own(new Terminal(world, 'bob', { launch: ['--name', 'Bob', '--groups', 'frontend:lead'] }))
+    bob = world.own(new Terminal(world, 'bob', { launch: ['--name', 'Bob', '--groups', 'frontend:lead'] }))
     await present(watcher, 'Alice', 'Bob')
   })
   afterAll(() => world[Symbol.asyncDispose]())
@@ -56,28 +61,25 @@ describe('Alice headless, Bob idle in a terminal, both started by claudemesh lau
     expect(status).toContain('Bob')
     expect(status).toMatch(/received|surfaced/)
   })
-})
 
-describe('Bob in the middle of a turn', () => {
-  test('a message that comes while his tool runs reaches his model before the turn ends', async () => {
-    await using world = await World.start()
-    const bob = world.own(new Headless(world, 'bob', { launch: ['--name', 'Bob'], claude: ['--allowedTools', 'Bash'] }))
-    const watcher = await world.peer('Watcher')
-    await present(watcher, 'Bob')
-    const fifo = join(world.project, 'gate')
-    execFileSync('mkfifo', [fifo])
-    const step = `[[call Bash {"command":"true"}]]`
-    bob.say(`wait at the gate [[call Bash {"command":"cat ${fifo}"}]] ${step} ${step} ${step} [[say done]]`)
-    // Opening for writing succeeds when the other end reads: his tool runs now.
-    const gate = await open(fifo, 'w')
-    const text = 'stop, the schema has changed'
-    world.claudemesh('send', 'Bob', text, '--name', 'Dora', '--wait', 'received')
-    expect(bob.turns).toBe(0)
-    await gate.close()
-    const request = await world.api.until('bob', text, carries(text))
-    expect(bob.turns).toBe(0)
-    expect(request.text).toContain('Dora')
-    await bob.until('the end of the turn', () => bob.turns > 0)
-    expect(await bob.end()).toBe(0)
+  test('he answers from his terminal, and she, idle without one, is woken by it', async () => {
+    const answer = 'done, the parser is green again'
+    await bob.type(`answer her ${call('send_message', { to: 'Alice', message: answer })}`)
+    const woken = await world.api.until('alice', answer, carries(answer))
+    expect(framed(woken, answer)).toMatch(fromVerified('Bob'))
+  })
+
+  test('what he broadcasts himself does not come back to him', async () => {
+    const text = 'a broadcast of my own'
+    await bob.type(`tell all ${call('send_message', { to: '*', message: text })}`)
+    await world.api.until('alice', text, carries(text))
+    const his = world.api.requests.filter((request) => request.session === 'bob')
+    expect(his.some(carries(text))).toBe(true)
+    expect(his.filter((request) => framed(request, text) !== undefined)).toEqual([])
+  })
+
+  test('claude’s own way to message sessions is told apart in the instructions', async () => {
+    const request = await world.api.until('alice', 'the instructions', carries('You are one peer of a claudemesh'))
+    expect(request.text).not.toContain('[truncated]')
   })
 })

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { cli, type World } from './world.ts'
 
 /** A Claude Code started by `claudemesh launch` in a terminal of its own, where nobody types. */
@@ -18,9 +19,21 @@ export class Terminal implements AsyncDisposable {
     return this.#tmux(['capture-pane', '-p'])
   }
 
-  type(text: string): void {
-    this.#tmux(['send-keys', '-l', text])
+  /** Puts the text into the prompt as a paste and sends it off once it stands there: an Enter that comes with a paste is part of it. */
+  async type(text: string): Promise<void> {
+    this.#tmux(['set-buffer', text])
+    this.#tmux(['paste-buffer', '-p', '-d'])
+    const end = text.slice(-12)
+    await this.#shows((screen) => screen.replaceAll(/\s+/g, '').includes(end.replaceAll(/\s+/g, '')) || screen.includes('[Pasted text'))
     this.#tmux(['send-keys', 'Enter'])
+  }
+
+  async #shows(holds: (screen: string) => boolean): Promise<void> {
+    const latest = performance.now() + 30_000
+    while (!holds(this.screen())) {
+      if (performance.now() > latest) throw new Error(`the terminal still shows:\n${this.screen()}`)
+      await nextTurn()
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
