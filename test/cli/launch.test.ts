@@ -11,10 +11,10 @@ const { readFileSync, writeFileSync } = require('node:fs')
 const plugin = process.argv[process.argv.indexOf('--plugin-dir') + 1]
 const record = { argv: process.argv.slice(2), env: process.env, cwd: process.cwd(), mcp: JSON.parse(readFileSync(plugin + '/.mcp.json', 'utf8')) }
 writeFileSync(process.env.RECORD, JSON.stringify(record))
-console.log('started')
 process.on('SIGTERM', () => process.exit(43))
 process.stdin.on('data', () => {}).on('end', () => process.env.STAY || process.exit(Number(process.env.CODE ?? 0)))
 if (process.env.STAY) setInterval(() => {}, 1 << 30)
+console.log('started')
 `
 
 interface Record {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { openStore } from '@claudemesh/drivers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { isAlive } from '../../apps/cli/src/home/alive.ts'
 import { Machine } from './machine.ts'
 
 interface Up {
@@ -31,14 +32,6 @@ function machineWithStore(): Machine {
   return machine
 }
 
-const alive = (pid: number) => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
 const up = (machine: Machine, ...args: string[]) => machine.json<Up>(['up', '--port', '0', '--detach', ...args])
 
 test('in the background: up, up again, down, down again', async () => {
@@ -46,7 +39,7 @@ test('in the background: up, up again, down, down again', async () => {
   const first = await up(machine)
   expect(await up(machine)).toEqual(first)
   expect(await machine.json(['down'])).toEqual({ stopped: true, pid: first.pid })
-  expect(alive(first.pid)).toBe(false)
+  expect(isAlive(first.pid)).toBe(false)
   expect(existsSync(join(machine.home, 'broker.json'))).toBe(false)
   expect(await machine.json(['down'])).toEqual({ stopped: false })
   expect((await machine.run(['status'])).code).toBe(1)
