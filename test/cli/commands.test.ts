@@ -171,6 +171,7 @@ describe('talking', () => {
 describe('create', () => {
   test('founds a second mesh on the same broker and sets the root key apart', async () => {
     verifies('cli.leave')
+    verifies('cli.leave')
     const made = await machine.json(['create', 'team', '--broker', broker.url, '--name', 'Anna'])
     expect(made).toMatchObject({ slug: 'team', name: 'Anna', rootKey: join(machine.home, 'roots', 'team.root.key') })
     expect(statSync(made['rootKey'] as string).mode & 0o777).toBe(0o600)

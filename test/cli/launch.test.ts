@@ -141,6 +141,7 @@ describe('launch', () => {
 
   test('joins first when it is given an invite', async () => {
     verifies('cli.launch-join')
+    verifies('cli.launch-join')
     await using other = new Machine()
     const { link } = await machine.json<{ link: string }>(['invite'])
     const ran = await other.start(['launch', '--join', link, '--name', 'Carol', '-y'], { env: { PATH: path, RECORD: record } }).ended

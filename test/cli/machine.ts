@@ -23,6 +23,8 @@ export interface Ran {
 export interface RunOptions {
   readonly env?: Record<string, string | undefined>
   readonly input?: string
+  /** Leaves stdin open for more. */
+  readonly open?: boolean
   readonly cwd?: string
 }
 
@@ -41,7 +43,8 @@ export class Machine implements AsyncDisposable {
   start(args: readonly string[], options: RunOptions = {}): Running {
     const inherited = Object.entries(process.env).filter(([name]) => !/^(ANTHROPIC_|CLAUDE|INIT_CWD|npm_|VITEST|NODE_OPTIONS|FORCE_COLOR)/.test(name))
     const env = { ...Object.fromEntries(inherited), NO_COLOR: '1', CLAUDEMESH_HOME: this.home, ...options.env }
-    const running = new Running(spawn(process.execPath, [cli, ...args], { cwd: options.cwd ?? this.project, env }), options.input)
+    const running = new Running(spawn(process.execPath, [cli, ...args], { cwd: options.cwd ?? this.project, env }))
+    if (!options.open) running.end(options.input)
     this.#running.add(running)
     return running
   }
@@ -102,10 +105,9 @@ export class Running {
   readonly child: ChildProcess
   readonly #looks = new Set<() => void>()
 
-  constructor(child: ChildProcess, input: string | undefined) {
+  constructor(child: ChildProcess) {
     this.child = child
     child.stdin?.on('error', () => {})
-    child.stdin?.end(input ?? '')
     child.stdout?.on('data', (part: Buffer) => {
       this.out += part.toString()
       for (const look of this.#looks) look()
@@ -130,6 +132,14 @@ export class Running {
       look()
       void this.ended.then((ran) => reject(new Error(`ended with ${ran.code} before it printed ${pattern}: ${ran.out}${ran.err}`)))
     })
+  }
+
+  write(text: string): void {
+    this.child.stdin?.write(text)
+  }
+
+  end(text = ''): void {
+    this.child.stdin?.end(text)
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ran> {
