@@ -49,7 +49,7 @@ async function meshRun(): Promise<number[]> {
     await using bob = await Mesh.connect({
       url: wsUrl,
       identity: founder,
-      session: { key: sessionKey(nodeRandom(32)), incarnation: 0, id: 'bob' },
+      session: { key: sessionKey(nodeRandom(32)), incarnation: 1, id: 'bob' },
       name: 'Bob',
       clock,
       dial: nodeDial,

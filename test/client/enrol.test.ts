@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createMesh, enrol, Mesh } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
-import { formatInviteLink, inviteKey, issueInvite, memberKey, parseInviteLink, rootKey, type RootKey } from '@claudemesh/crypto'
+import { formatInviteLink, inviteKey, issueInvite, issuePolicy, memberKey, parseInviteLink, rootKey, type RootKey } from '@claudemesh/crypto'
 import { expect, test } from 'vitest'
+import { EvilBroker, type Frame } from '../harness/evil.ts'
 import { next } from '../harness/events.ts'
 import { newSession, testMesh, type TestMesh } from '../harness/mesh.ts'
 import { verifies } from '../harness/verifies.ts'
@@ -141,6 +142,29 @@ test('a broker that answers with another invite, a forged one or nonsense is not
     expect(broker.paths.join('\n')).toContain(mine.publicKey)
     expect(broker.paths.join('\n')).not.toContain(link.split('#')[1])
   }
+})
+
+test('a broker that answers the enrolment with a policy of its own is not believed', async () => {
+  await using mesh = await testMesh()
+  await using evil = await EvilBroker.before(mesh.url)
+  const stranger = rootKey(nodeRandom(32))
+  const allow = { plaintext: true, legacyBox: true, memory: 'plain', state: 'plain', files: 'plain' } as const
+  const revoked = { members: [], invites: [], sessions: [] }
+  const policy = issuePolicy({ mesh: mesh.founder.mesh, issuer: stranger, v: 1, iat: mesh.clock.now(), revoked, allow, brokers: [] })
+  evil.tamper = (frame) => [frame.type === 'enrolled' ? { ...frame, policy } : frame]
+  await expect(enrol({ link: mesh.link, name: 'Alice', clock: mesh.clock, dial: evil.dial })).rejects.toThrow(refusal('bad_policy'))
+})
+
+test('invites that the broker lists under other keys are not believed', async () => {
+  await using mesh = await testMesh()
+  await using evil = await EvilBroker.before(mesh.url)
+  const founder = await mesh.peer('Founder', { identity: mesh.founder, dial: evil.dial })
+  const { key } = await founder.invites.create()
+  evil.tamper = (frame) => {
+    const invites = frame['invites'] as Frame[] | undefined
+    return [frame.type === 'invites' ? { ...frame, invites: invites?.map((invite) => ({ ...invite, invitePubkey: key })) } : frame]
+  }
+  await expect(founder.invites.list()).rejects.toThrow(refusal('bad_chain', 'another key'))
 })
 
 test('a damaged link or an impossible name is refused at once', async () => {

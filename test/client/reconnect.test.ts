@@ -153,7 +153,7 @@ test('a second process with the same session key takes over, and the first one s
   await alice.send({ to: 'Bob', message: 'from the first life' })
   await next(bob, 'message')
 
-  const session = newSession(1, alice.sessionKey)
+  const session = newSession(2, alice.sessionKey)
   const heir = await mesh.peer('Alice', { identity: alice.identity, session })
   expect(await next(alice, 'state', ({ phase }) => phase === 'closed')).toMatchObject({ reason: { code: 'replaced' } })
   await expect(alice.send({ to: 'Bob', message: 'x' })).rejects.toThrow(expect.objectContaining({ code: 'replaced' }))

@@ -3,7 +3,7 @@ import { nodeDial } from '@claudemesh/client/node'
 import { limits } from '@claudemesh/protocol'
 import { expect, test } from 'vitest'
 import { next } from '../harness/events.ts'
-import { testMesh } from '../harness/mesh.ts'
+import { newSession, testMesh } from '../harness/mesh.ts'
 import { verifies } from '../harness/verifies.ts'
 
 test('peers see name, role, groups, status and summary of each other', async () => {
@@ -94,9 +94,12 @@ test('a peer that leaves is gone from the list, and its attributes with it', asy
 test('a mesh of more peers than fit a page is listed whole', async () => {
   await using mesh = await testMesh()
   const identity = await mesh.member('Many')
-  const peers = await Promise.all(
-    Array.from({ length: limits.peersPerPage + 5 }, async (_, i) => Mesh.connect({ ...(await mesh.options(`Peer ${i}`, { identity })), dial: nodeDial })),
-  )
+  const options = await mesh.options('Many', { identity })
+  const peers: Mesh[] = []
+  while (peers.length < limits.peersPerPage + 5) {
+    const more = Array.from({ length: 15 }, () => Mesh.connect({ ...options, session: newSession(), dial: nodeDial }))
+    peers.push(...(await Promise.all(more)))
+  }
   const last = await mesh.peer('Last')
   expect(last.peers()).toHaveLength(peers.length)
   await Promise.all(peers.map((peer) => peer.close()))

@@ -25,7 +25,7 @@ export type TestPeer = Mesh & { readonly line: Line; readonly identity: Identity
 let session = 0
 
 /** A fresh session as the launcher makes it. */
-export function newSession(incarnation = 0, key = sessionKey(nodeRandom(32))): ConnectOptions['session'] {
+export function newSession(incarnation = 1, key = sessionKey(nodeRandom(32))): ConnectOptions['session'] {
   return { key, incarnation, id: `session-${++session}` }
 }
 

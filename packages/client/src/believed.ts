@@ -7,6 +7,9 @@ export interface Believed {
   readonly session: SessionPubkey
   readonly chain: ChainTo<'session'>
   readonly presence: Presence
+  /** The name as names are compared. */
+  readonly folded: string
+  readonly fingerprint: string
 }
 
 /** What the broker says of a session, before anything is verified. */
@@ -31,7 +34,8 @@ export function believe(claim: Claim, trust: Trust): Believed {
   const { session, tokens } = claim
   const chain = verifyChain(tokens, { ...trust, ends: 'session' })
   if (chain.session.key !== session) throw new MeshError('bad_chain', 'the certificates are those of another session')
-  return { session, chain, presence: verifyPresence(claim.presence, { mesh: trust.mesh, session }) }
+  const presence = verifyPresence(claim.presence, { mesh: trust.mesh, session })
+  return { session, chain, presence, folded: foldName(presence.name), fingerprint: fingerprint(session) }
 }
 
 /** Whether the policy revokes a key of the chain. */
@@ -57,7 +61,7 @@ export function claimedAddresses(token: string): { name: string; groups: string[
 }
 
 /** The peer as callers see it; status and connection are the broker's word. */
-export function toPeer({ session, chain, presence }: Believed, status: Status, connected: boolean): Peer {
+export function toPeer({ session, chain, presence, fingerprint }: Believed, status: Status, connected: boolean): Peer {
   const { id, key, name, role } = chain.member
   return {
     session,
@@ -66,7 +70,7 @@ export function toPeer({ session, chain, presence }: Believed, status: Status, c
     ...(presence.role === undefined ? {} : { role: presence.role }),
     groups: presence.groups,
     ...(presence.summary === undefined ? {} : { summary: presence.summary }),
-    fingerprint: fingerprint(session),
+    fingerprint,
     status,
     connected,
   }

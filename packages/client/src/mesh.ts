@@ -86,7 +86,7 @@ export class Mesh implements AsyncDisposable {
     this.#incoming = new Incoming({
       mesh,
       me,
-      resumed: o.session.incarnation > 0,
+      resumed: o.session.incarnation > 1,
       keys,
       clock,
       log,

@@ -1,16 +1,5 @@
 import { TokenCache, type Revoked } from '@claudemesh/crypto'
-import {
-  MeshError,
-  foldName,
-  times,
-  type Clock,
-  type Log,
-  type MeshId,
-  type PeerFrame,
-  type RootPubkey,
-  type SessionPubkey,
-  type Status,
-} from '@claudemesh/protocol'
+import { MeshError, times, type Clock, type Log, type MeshId, type PeerFrame, type RootPubkey, type SessionPubkey, type Status } from '@claudemesh/protocol'
 import { believe, claimedAddresses, isCurrent, isRevoked, toPeer, type Believed, type Claim, type Trust } from './believed.ts'
 import type { Peer } from './types.ts'
 
@@ -117,12 +106,14 @@ export class Roster {
   }
 
   /** All verified peers, or those that may answer to a folded name or group; sorted by name. */
-  peers(by: { name?: string; group?: string } = {}): Peer[] {
+  peers(by: Wanted = {}): Peer[] {
     const out: Peer[] = []
     for (const [session, entry] of this.#entries) {
-      const peer = this.#answersTo(entry, by) ? this.#peer(session, entry) : undefined
-      if (peer && (by.name === undefined || foldName(peer.name) === by.name) && (by.group === undefined || peer.groups.some((g) => g.name === by.group)))
-        out.push(peer)
+      if (!mayAnswer(entry, by)) continue
+      this.#settle(entry)
+      if (!entry.believed || !answers(entry.believed, by)) continue
+      const peer = this.#peer(session, entry)
+      if (peer) out.push(peer)
     }
     return out.sort((a, b) => a.name.localeCompare(b.name) || a.session.localeCompare(b.session))
   }
@@ -134,14 +125,6 @@ export class Roster {
 
   stop(): void {
     this.#cancelSlice?.()
-  }
-
-  /** Cheap and unverified: spares verifying whoever does not even claim the name or group. */
-  #answersTo(entry: Entry, by: { name?: string; group?: string }): boolean {
-    if (!entry.claim || (by.name === undefined && by.group === undefined)) return true
-    entry.claimed ??= claimedAddresses(entry.claim.presence)
-    const { name, groups } = entry.claimed
-    return entry.believed !== undefined || (by.name !== undefined && name === by.name) || (by.group !== undefined && groups.includes(by.group))
   }
 
   #peer(session: SessionPubkey, entry: Entry): Peer | undefined {
@@ -179,7 +162,7 @@ export class Roster {
       const believed = believe(claim, { ...this.#trust, grace })
       if (!before || believed.presence.seq >= before.presence.seq) return believed
       this.#o.log('debug', 'presence_outdated')
-      return { ...believed, presence: before.presence }
+      return { ...believed, presence: before.presence, folded: before.folded }
     } catch (error) {
       this.#o.log('warn', 'peer_refused', { error: error instanceof MeshError ? error.code : 'internal' })
       return undefined
@@ -206,4 +189,21 @@ export class Roster {
       }
     })
   }
+}
+
+interface Wanted {
+  readonly name?: string
+  readonly group?: string
+}
+
+/** Cheap and unverified: spares verifying whoever does not even claim the name or group. */
+function mayAnswer(entry: Entry, by: Wanted): boolean {
+  if (!entry.claim || entry.believed) return true
+  entry.claimed ??= claimedAddresses(entry.claim.presence)
+  const { name, groups } = entry.claimed
+  return (by.name === undefined || name === by.name) && (by.group === undefined || groups.includes(by.group))
+}
+
+function answers({ folded, presence }: Believed, by: Wanted): boolean {
+  return (by.name === undefined || folded === by.name) && (by.group === undefined || presence.groups.some((group) => group.name === by.group))
 }

@@ -42,7 +42,7 @@ export interface ConnectOptions {
   /** The broker's WebSocket address, such as ws://127.0.0.1:7717/ws. */
   readonly url: string
   readonly identity: Identity
-  /** `incarnation` rises with each process that uses the same key, so that no message counter repeats. */
+  /** `incarnation` is 1 for the first process that uses the key and one more for each that takes it over, so that no message counter repeats. */
   readonly session: { readonly key: SessionKey; readonly incarnation: number; readonly id: string }
   readonly name: string
   readonly role?: string

@@ -12,7 +12,7 @@ await ready()
 const mesh = await Mesh.connect({
   url,
   identity: { ...identity, member: memberKey(fromB64u(identity.seed)) },
-  session: { key: sessionKey(nodeRandom(32)), incarnation: 0, id: 'alice' },
+  session: { key: sessionKey(nodeRandom(32)), incarnation: 1, id: 'alice' },
   name: 'Alice',
   clock: systemClock,
   dial: nodeDial,
