@@ -2,7 +2,7 @@ import { times } from '@claudemesh/protocol'
 import { Mesh, type Dial } from '@claudemesh/client'
 import { expect, test } from 'vitest'
 import { TestClock } from '../harness/clock.ts'
-import { next, record, seen } from '../harness/events.ts'
+import { change, next, record, seen } from '../harness/events.ts'
 import { newSession, testMesh } from '../harness/mesh.ts'
 import { verifies } from '../harness/verifies.ts'
 
@@ -144,6 +144,21 @@ test('status and presence are what they were after a reconnect', async () => {
   await mesh.advance(5000)
   await mesh.settle()
   expect(alice.peers()).toMatchObject([{ status: 'dnd', summary: 'halfway', groups: [{ name: 'team', role: 'lead' }], connected: true }])
+})
+
+test('a status set while disconnected is told after the reconnect', async () => {
+  await using mesh = await testMesh()
+  const alice = await mesh.peer('Alice')
+  const bob = await mesh.peer('Bob')
+  await bob.setStatus('working')
+  for (const status of ['dnd', 'idle'] as const) {
+    bob.line.cut()
+    await next(bob, 'state', ({ phase }) => phase === 'waiting')
+    await bob.setStatus(status)
+    expect(bob.me.status).toBe(status)
+    await mesh.advance(5000)
+    while (alice.peers()[0]?.status !== status) await change(alice, 'peer')
+  }
 })
 
 test('a second process with the same session key takes over, and the first one stops', async () => {

@@ -39,6 +39,7 @@ export class Mesh implements AsyncDisposable {
   readonly #incoming: Incoming
   #changing: Promise<unknown> = Promise.resolve()
   #cancelRenewal: () => void = () => {}
+  #statusSet = false
   #settled: { resolve: () => void; reject: (error: MeshError) => void } | undefined
 
   private constructor(o: ConnectOptions) {
@@ -163,16 +164,19 @@ export class Mesh implements AsyncDisposable {
     )
   }
 
+  /** Sets the status at once; the broker hears of it now, or after the reconnect. */
   async setStatus(status: Status): Promise<void> {
-    const before = this.#self.status
+    const { state } = this.#connection
+    if (state.phase === 'closed') throw state.reason
     this.#self.status = status
+    this.#statusSet = true
+    this.#events.emit('me', this.me)
+    if (state.phase !== 'ready') return
     try {
       await this.calls.peers.setStatus({ status })
     } catch (error) {
-      this.#self.status = before
-      throw error
+      if (!(error instanceof MeshError) || error.code !== 'unavailable') throw error
     }
-    this.#events.emit('me', this.me)
   }
 
   /** Joins a group, or changes the role in it. */
@@ -255,7 +259,7 @@ export class Mesh implements AsyncDisposable {
       this.#roster.loaded()
       this.#incoming.rosterReady(true)
       this.#settled?.resolve()
-      if (this.#self.status !== 'idle') await this.calls.peers.setStatus({ status: this.#self.status })
+      if (this.#statusSet) await this.calls.peers.setStatus({ status: this.#self.status })
     } catch (error) {
       // A lost connection loads again by itself.
       if (error instanceof MeshError && (error.code === 'unavailable' || error.code === 'closed')) return

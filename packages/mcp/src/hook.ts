@@ -16,10 +16,11 @@ const statusAt: Record<string, Status> = {
 const statusAtNotice: Record<string, Status> = { idle_prompt: 'idle', permission_prompt: 'waiting' }
 
 /** Sets the status that an event of Claude Code implies; a do-not-disturb set by hand stays. Answers what a hook must answer: `{}`. */
-export async function hookEvent(mesh: Mesh, args: unknown): Promise<string> {
+export function hookEvent(mesh: Mesh, args: unknown): string {
   const { event, notification_type: notice } = (args ?? {}) as { event?: unknown; notification_type?: unknown }
   const status = event === 'Notification' ? statusAtNotice[String(notice)] : statusAt[String(event)]
   const now = mesh.me.status
-  if (status !== undefined && now !== 'dnd' && now !== status) await mesh.setStatus(status)
+  // Not awaited: the session waits for its hooks.
+  if (status !== undefined && now !== 'dnd' && now !== status) mesh.setStatus(status).catch(() => {})
   return '{}'
 }

@@ -107,7 +107,7 @@ class Session {
   async call(name: string, args: unknown): Promise<{ content: { type: 'text'; text: string }[]; isError?: boolean }> {
     try {
       const mesh = await this.#connected()
-      if (name === hookTool) return text(await hookEvent(mesh, args))
+      if (name === hookTool) return text(hookEvent(mesh, args))
       const result = await runTool(mesh, name, args, this.#notices)
       return text(typeof result === 'string' ? result : frameData('mesh-data', result))
     } catch (error) {
