@@ -51,6 +51,6 @@ test('a session that ends leaves no ghost and no folder', async () => {
 /** The process of the one MCP server that was started from this world. */
 function serverOf(folder: string): number {
   const rows = execFileSync('ps', ['-eo', 'pid=,args='], { encoding: 'utf8' }).split('\n')
-  const [row] = rows.filter((line) => line.includes(' mcp --handover ') && line.includes(folder))
+  const row = rows.find((line) => line.includes(' mcp --handover ') && line.includes(folder))
   return Number(row?.trim().split(' ')[0])
 }

@@ -25,8 +25,8 @@ let machine: Machine
 let broker: Up
 
 beforeAll(async () => {
-  machine = new Machine()
-  broker = await machine.json<Up>(['up', '--port', '0', '--detach'])
+  machine = await Machine.up()
+  broker = await machine.json<Up>(['up'])
 }, 60_000)
 afterAll(() => machine[Symbol.asyncDispose]())
 

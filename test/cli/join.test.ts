@@ -13,8 +13,7 @@ let founder: Machine
 let joiner: Machine
 
 beforeAll(async () => {
-  founder = new Machine()
-  await founder.json(['up', '--port', '0', '--detach'])
+  founder = await Machine.up()
 }, 60_000)
 afterAll(() => founder[Symbol.asyncDispose]())
 

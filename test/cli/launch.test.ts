@@ -29,8 +29,7 @@ let path: string
 let record: string
 
 beforeAll(async () => {
-  machine = new Machine()
-  await machine.json(['up', '--port', '0', '--detach'])
+  machine = await Machine.up()
   const bin = join(machine.folder, 'bin')
   mkdirSync(bin)
   writeFileSync(join(bin, 'claude'), stub)

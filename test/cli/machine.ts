@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { systemClock } from '@claudemesh/protocol'
 import type { Mesh } from '@claudemesh/client'
 import { loadConfig } from '../../apps/cli/src/home/config.ts'
+import { freshStore } from './store.ts'
 import { run } from '../../apps/cli/src/run.ts'
 import { pickMesh } from '../../apps/cli/src/home/meshes.ts'
 import { connectMesh } from '../../apps/cli/src/session/connect.ts'
@@ -37,6 +38,14 @@ export class Machine implements AsyncDisposable {
 
   constructor() {
     mkdirSync(this.project)
+  }
+
+  /** A machine whose embedded broker runs in the background. */
+  static async up(): Promise<Machine> {
+    const machine = new Machine()
+    await freshStore(join(machine.home, 'data'))
+    await machine.json(['up', '--port', '0', '--detach'])
+    return machine
   }
 
   /** Starts one command line as a process of its own. */

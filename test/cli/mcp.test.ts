@@ -4,8 +4,7 @@ import { Machine } from './machine.ts'
 
 let machine: Machine
 beforeAll(async () => {
-  machine = new Machine()
-  await machine.json(['up', '--port', '0', '--detach'])
+  machine = await Machine.up()
 })
 afterAll(() => machine[Symbol.asyncDispose]())
 

@@ -1,13 +1,12 @@
 import { createServer } from 'node:net'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
-import { openStore } from '@claudemesh/drivers'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { isAlive } from '../../apps/cli/src/home/alive.ts'
 import { Machine } from './machine.ts'
+import { freshStore } from './store.ts'
 
 interface Up {
   url: string
@@ -17,25 +16,16 @@ interface Up {
   mesh: string
 }
 
-// A store is made once and copied: making one takes seconds.
-const fresh = mkdtempSync(join(tmpdir(), 'claudemesh-store-'))
-beforeAll(async () => {
-  const store = await openStore(`pglite:${join(fresh, 'data')}`)
-  await store[Symbol.asyncDispose]()
-}, 60_000)
-afterAll(() => rmSync(fresh, { recursive: true, force: true }))
-
-function machineWithStore(): Machine {
+async function machineWithStore(): Promise<Machine> {
   const machine = new Machine()
-  mkdirSync(machine.home, { mode: 0o700 })
-  cpSync(join(fresh, 'data'), join(machine.home, 'data'), { recursive: true })
+  await freshStore(join(machine.home, 'data'))
   return machine
 }
 
 const up = (machine: Machine, ...args: string[]) => machine.json<Up>(['up', '--port', '0', '--detach', ...args])
 
 test('in the background: up, up again, down, down again', async () => {
-  await using machine = machineWithStore()
+  await using machine = await machineWithStore()
   const first = await up(machine)
   expect(await up(machine)).toEqual(first)
   expect(await machine.json(['down'])).toEqual({ stopped: true, pid: first.pid })
@@ -46,7 +36,7 @@ test('in the background: up, up again, down, down again', async () => {
 })
 
 test('in the foreground it serves until Ctrl-C and ends with 0', async () => {
-  await using machine = machineWithStore()
+  await using machine = await machineWithStore()
   const serving = machine.start(['up', '--port', '0', '--json'])
   const report = JSON.parse((await serving.printed(/\{.*\}/))[0]) as Up
   expect(report).toMatchObject({ pid: serving.child.pid, mesh: 'local' })
@@ -55,7 +45,7 @@ test('in the foreground it serves until Ctrl-C and ends with 0', async () => {
 })
 
 test('the mesh, its members and its port may change hands: after kill -9 the next up carries on', async () => {
-  await using machine = machineWithStore()
+  await using machine = await machineWithStore()
   const serving = machine.start(['up', '--port', '0', '--json'])
   const first = JSON.parse((await serving.printed(/\{.*\}/))[0]) as Up
   const before = await machine.json(['list'])
@@ -71,7 +61,7 @@ test('the mesh, its members and its port may change hands: after kill -9 the nex
 })
 
 test('with its data gone the local mesh is founded anew', async () => {
-  await using machine = machineWithStore()
+  await using machine = await machineWithStore()
   const { data } = await up(machine)
   const before = await machine.json<{ meshes: { mesh: string }[] }>(['list'])
   await machine.run(['down'])
@@ -83,14 +73,14 @@ test('with its data gone the local mesh is founded anew', async () => {
 })
 
 test('a second data folder has a mesh of its own', async () => {
-  await using machine = machineWithStore()
+  await using machine = await machineWithStore()
   await up(machine)
   await machine.run(['down'])
   expect(await up(machine, '--data', 'elsewhere')).toMatchObject({ mesh: 'local-2', data: join(machine.project, 'elsewhere') })
 })
 
 test('a port that something else has is named, with the way out', async () => {
-  await using machine = machineWithStore()
+  await using machine = await machineWithStore()
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   const { port } = other.address() as AddressInfo
@@ -101,7 +91,7 @@ test('a port that something else has is named, with the way out', async () => {
 })
 
 test('another port while it runs is a conflict, not a second broker', async () => {
-  await using machine = machineWithStore()
+  await using machine = await machineWithStore()
   const { port } = await up(machine)
   expect(await machine.refusal(['up', '--port', String(port === 65_535 ? 1 : port + 1)])).toMatchObject({
     exit: 1,
@@ -111,7 +101,7 @@ test('another port while it runs is a conflict, not a second broker', async () =
 })
 
 test('two users cannot open one data folder', async () => {
-  await using machine = machineWithStore()
+  await using machine = await machineWithStore()
   await using other = new Machine()
   const { data } = await up(machine)
   expect(await other.refusal(['up', '--port', '0', '--data', data])).toMatchObject({ exit: 1, code: 'data_in_use' })

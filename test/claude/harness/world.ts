@@ -8,6 +8,7 @@ import { systemClock } from '@claudemesh/protocol'
 import { loadConfig } from '../../../apps/cli/src/home/config.ts'
 import { pickMesh } from '../../../apps/cli/src/home/meshes.ts'
 import { connectMesh } from '../../../apps/cli/src/session/connect.ts'
+import { freshStore } from '../../cli/store.ts'
 import { prepareHome, scrubbedEnv } from './claude-home.ts'
 import { claudeBin } from './install.ts'
 import { MessagesApi } from './messages-api.ts'
@@ -33,6 +34,7 @@ export class World implements AsyncDisposable {
     mkdirSync(world.project)
     world.#stack.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
     world.#stack.use(world.api)
+    await freshStore(join(folder, 'mesh', 'data'))
     world.claudemesh('up', '--port', '0', '--detach')
     world.#stack.defer(() => void world.claudemesh('down'))
     return world
