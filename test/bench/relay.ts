@@ -1,5 +1,6 @@
 // What one broker core can do, beside a plain `ws` relay and the bare database in the same run. Load comes from a process of its own.
 import { fork, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -34,7 +35,7 @@ async function usage(server: ChildProcess): Promise<Usage> {
 }
 
 async function measure(store: string, job: Omit<Job, 'port' | 'plain' | 'seconds'>): Promise<Figures> {
-  const server = fork(here('server'), [store], { execArgv: ['--expose-gc'] })
+  const server = fork(here('server'), [store], { execArgv: ['--expose-gc', '--max-semi-space-size=64'] })
   const [{ port }] = (await once(server, 'message')) as [{ port: number }]
   const loader = fork(here('load'))
   const before = await usage(server)
@@ -92,9 +93,10 @@ async function bareInserts(url: string, rowsPerBatch: number): Promise<number> {
   const start = performance.now()
   let n = 0
   while (performance.now() < end) {
-    const ids = Array.from({ length: rowsPerBatch }, () => `message-${++n}`.padEnd(22, 'x'))
+    const ids = Array.from({ length: rowsPerBatch }, () => randomBytes(16).toString('base64url'))
     const columns = [ids, ids.map(() => 'r'.repeat(43)), ids.map(() => body)].map((values) => sql`string_to_array(${values.join('\n')}::text, E'\n')`)
     await store.db.execute(sql`insert into public.bare select * from unnest(${sql.join(columns, sql`, `)})`)
+    n += rowsPerBatch
   }
   return (n * 1000) / (performance.now() - start)
 }

@@ -84,6 +84,27 @@ test('sessions that were live when the broker went down linger from the next sta
   await second[Symbol.asyncDispose]()
 })
 
+test('an id that was stored before a restart repeats its answer, and is a conflict with other content', async () => {
+  await using store = await openStore('pglite:')
+  const first = await testBrokerOn(store)
+  const mesh = await new TestMesh(first.url, systemClock).create()
+  const [alice, bob, carol] = [await mesh.peer('Alice'), await mesh.peer('Bob'), await mesh.peer('Carol')]
+  const sent = alice.sendFrame([bob.key], 'before', { targetSpec: [bob.key, carol.key], shared: true })
+  const ack = await alice.wire.ask(sent)
+  await first[Symbol.asyncDispose]()
+
+  const second = await testBrokerOn(store)
+  Object.assign(alice, { mesh: Object.assign(new TestMesh(second.url, systemClock), { id: mesh.id }) })
+  await alice.connect()
+  expect(await alice.wire.ask(sent)).toMatchObject({ type: 'ack', messageId: ack['messageId'], queued: 1, missing: [{ sessionPubkey: carol.key }] })
+  const other = alice.sendFrame([carol.key], 'other', { id: sent['id'] as never, targetSpec: [bob.key, carol.key], shared: true })
+  expect(await alice.wire.ask({ ...other, id: sent['id'] })).toMatchObject({ type: 'error', code: 'id_conflict' })
+  const status = await alice.wire.ask({ type: 'message_status', messageId: ack['messageId'] })
+  expect(status['recipients']).toEqual([expect.objectContaining({ sessionPubkey: bob.key, rung: 'stored' })])
+  await alice[Symbol.asyncDispose]()
+  await second[Symbol.asyncDispose]()
+})
+
 test('a broker that goes down leaves no timer and no connection behind', async () => {
   const broker = await testBroker('pglite:')
   const mesh = await new TestMesh(broker.url, broker.clock).create()

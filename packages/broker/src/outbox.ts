@@ -77,6 +77,21 @@ export class Outbox {
   }
 }
 
+// Small writes are carved out of one block; a block of its own for each would keep the garbage collector busy.
+const blockSize = 64 * 1024
+let block = Buffer.alloc(0)
+let used = 0
+
+function take(size: number): Buffer {
+  if (size > blockSize / 4) return Buffer.allocUnsafeSlow(size)
+  if (used + size > block.length) {
+    block = Buffer.allocUnsafeSlow(blockSize)
+    used = 0
+  }
+  used += size
+  return block.subarray(used - size, used)
+}
+
 /** The frames `from` to `to` in one buffer; the last one lacks `shared` bytes of its payload, which follow by themselves. */
 function joined(texts: readonly string[], tails: readonly (Buffer | undefined)[], from: number, to: number, shared: number): Buffer {
   let size = 0
@@ -85,7 +100,7 @@ function joined(texts: readonly string[], tails: readonly (Buffer | undefined)[]
     const tail = tails[i]?.length ?? 0
     size += headerSize(length + tail) + length + (i === to && shared > 0 ? 0 : tail)
   }
-  const out = Buffer.allocUnsafe(size)
+  const out = take(size)
   let at = 0
   for (let i = from; i <= to; i++) {
     const text = texts[i] as string

@@ -10,7 +10,7 @@ import { delivery, message } from './tables.ts'
 export async function repeatedAck(
   { kernel, mesh, me }: Ready,
   id: MessageId,
-  sent: { id: string; targetSpec: string; priority: string; nonce: string; body: Buffer; createdAt: number },
+  sent: { id: string; targetSpec: string; priority: string; nonce: string; body: string; createdAt: number },
 ): Promise<string> {
   await kernel.writer.settled()
   const [known] = await kernel.db
@@ -18,8 +18,7 @@ export async function repeatedAck(
     .from(message)
     .where(and(eq(message.meshId, mesh.id), eq(message.id, id)))
   if (!known) throw new MeshError('internal')
-  const same =
-    known.nonce === sent.nonce && known.priority === sent.priority && known.targetSpec === sent.targetSpec && known.ciphertext === sent.body.toString('latin1')
+  const same = known.nonce === sent.nonce && known.priority === sent.priority && known.targetSpec === sent.targetSpec && known.ciphertext === sent.body
   if (!same) {
     // The batch wrote deliveries under this id before it was known to be taken; they bear the time of this attempt.
     const { meshId, messageId, at, rung } = delivery

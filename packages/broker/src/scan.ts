@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { contract, limits, MeshError, check, parseJson, type Input, type Json } from '@claudemesh/protocol'
 
 /** A `send` without its body. */
@@ -7,35 +8,40 @@ export type SendHeader = Omit<Input<typeof contract.messages.send>, 'ciphertext'
 export interface ScannedSend {
   readonly header: SendHeader
   readonly tail: Buffer
-  readonly body: Buffer
+  readonly body: string
 }
 
-const lead = Buffer.from('{"type":"send",')
+const lead = '{"type":"send",'
+// Where the lead says which type it is.
+const letter = lead.indexOf('send')
 const mark = Buffer.from(',"ciphertext":"')
-const headerSchema = contract.messages.send.input.omit({ ciphertext: true })
+// The long fields are checked below: the same rule, ten times as fast on a hundred kilobytes.
+const headerSchema = contract.messages.send.input.omit({ ciphertext: true }).extend({ to: z.string(), wraps: z.string().optional() })
 const bodySchema = contract.messages.send.input.pick({ ciphertext: true })
 const bodyChars = Math.ceil(((limits.message * 1.2 + 4096) * 4) / 3)
 const recipientChars = Math.ceil((limits.recipients * 32 * 4) / 3)
+const wrapChars = Math.ceil((limits.recipients * 88 * 4) / 3)
 
 /** Reads a `send` frame that ends with its ciphertext without parsing the ciphertext; undefined when the frame has another form. Throws as any frame does. */
 export function scanSend(frame: Buffer): ScannedSend | undefined {
-  if (frame.length < lead.length || frame.compare(lead, 0, lead.length, 0, lead.length) !== 0) return undefined
+  if (frame[letter] !== 0x73) return undefined
   const at = frame.indexOf(mark, lead.length)
   const end = frame.length - 2
   if (at < 0 || frame[end] !== 0x22 || frame[end + 1] !== 0x7d) return undefined
-  const body = frame.subarray(at + mark.length, end)
-  if (body.length <= bodyChars && !isBase64url(body.toString('latin1'))) return undefined
+  const text = frame.toString('utf8', 0, at)
+  // What is not UTF-8 is refused on the other path.
+  if (!text.startsWith(lead) || text.includes('\ufffd')) return undefined
+  const body = frame.toString('latin1', at + mark.length, end)
+  if (body.length <= bodyChars && !isBase64url(body)) return undefined
   if (body.length > bodyChars) throw new MeshError('too_large', `send.ciphertext: over ${bodyChars} characters`)
-  const header = parseJson(`${frame.toString('utf8', 0, at)}}`)
-  return { header: checkHeader(header), tail: frame.subarray(at), body }
+  return { header: checkHeader(parseJson(`${text}}`)), tail: frame.subarray(at), body }
 }
 
 /** The same from a parsed frame. */
 export function wholeSend(json: Json): ScannedSend {
   const header = checkHeader(json)
   const { ciphertext } = check('send', bodySchema, json)
-  const tail = Buffer.from(mark.toString() + ciphertext + '"}', 'latin1')
-  return { header, tail, body: tail.subarray(mark.length, -2) }
+  return { header, tail: Buffer.from(`${mark.toString()}${ciphertext}"}`, 'latin1'), body: ciphertext }
 }
 
 /** Throws `too_many_recipients`, which is a clearer word than that a field is too long. */
@@ -46,13 +52,21 @@ export function refuseTooMany(json: Json): void {
 
 function checkHeader(json: Json): SendHeader {
   refuseTooMany(json)
-  return check('send', headerSchema, json)
+  const header = check('send', headerSchema, json)
+  checkBytes('to', header.to, recipientChars)
+  if (header.wraps !== undefined) checkBytes('wraps', header.wraps, wrapChars)
+  return header
+}
+
+function checkBytes(field: string, text: string, chars: number): void {
+  if (text.length > chars) throw new MeshError('too_large', `send.${field}: over ${chars} characters`)
+  if (!isBase64url(text)) throw new MeshError('bad_frame', `send.${field}: expected base64url`)
 }
 
 // Where bodies are decoded to see that they are base64url; what it holds is never read.
-const scratch = Buffer.allocUnsafeSlow(Math.ceil((bodyChars * 3) / 4) + 4)
+const scratch = Buffer.allocUnsafeSlow(Math.ceil((Math.max(bodyChars, wrapChars) * 3) / 4) + 4)
 
-/** Whether text of at most `bodyChars` characters is base64url. The decoder skips what is not, and so decodes less; the other alphabet it takes too, hence the look for it. */
+/** Whether text of at most so many characters is base64url. The decoder skips what is not, and so decodes less; the other alphabet it takes too, hence the look for it. */
 function isBase64url(text: string): boolean {
   if (text.length % 4 === 1 || text.includes('+') || text.includes('/')) return false
   return scratch.write(text, 'base64url') === Math.floor((text.length * 3) / 4)

@@ -13,7 +13,7 @@ export interface Entry {
   readonly targetSpec: string
   readonly priority: Priority
   readonly nonce: string
-  readonly body: Buffer
+  readonly body: string
   readonly createdAt: number
   readonly recipients: readonly SessionPubkey[]
   /** As many as recipients, or none when the body is boxed for the single one. */
@@ -181,7 +181,7 @@ function insertStatement(entries: readonly Entry[]) {
     with m as (
       insert into mesh.message (mesh_id, id, client_id, sender_pubkey, sender_member_id, target_spec, priority, nonce, ciphertext, created_at)
       select * from unnest(${of((e) => e.meshId)}, ${of((e) => e.id)}, ${of((e) => e.clientId)}, ${of((e) => e.sender)}, ${of((e) => e.senderMember)},
-        ${of((e) => e.targetSpec)}, ${of((e) => e.priority)}, ${of((e) => e.nonce)}, ${of((e) => e.body.toString('latin1'))}, ${of((e) => e.createdAt)}::bigint[])
+        ${of((e) => e.targetSpec)}, ${of((e) => e.priority)}, ${of((e) => e.nonce)}, ${of((e) => e.body)}, ${of((e) => e.createdAt)}::bigint[])
       on conflict do nothing returning mesh_id, id
     ), d as (
       insert into mesh.delivery (mesh_id, message_id, recipient_pubkey, sender_pubkey, wrap, size_bytes, rung, at)
