@@ -138,13 +138,13 @@ describe('launch', () => {
     expect(started().cwd).toBe(machine.project)
   })
 
-  test('joins first when it is given an invite', async () => {
-    verifies('cli.launch-join')
+  test('joins first when it is given an invite, and only once', async () => {
     verifies('cli.launch-join')
     await using other = new Machine()
     const { link } = await machine.json<{ link: string }>(['invite'])
-    const ran = await other.start(['launch', '--join', link, '--name', 'Carol', '-y'], { env: { PATH: path, RECORD: record } }).ended
-    expect(ran.code).toBe(0)
+    const start = () => other.start(['launch', '--join', link, '--name', 'Carol', '-y'], { env: { PATH: path, RECORD: record } }).ended
+    expect(await start()).toMatchObject({ code: 0 })
+    expect(await start()).toMatchObject({ code: 0 })
     expect(await other.json(['list'])).toMatchObject({ meshes: [{ slug: 'local', name: 'Carol' }] })
   })
 })

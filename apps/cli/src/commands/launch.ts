@@ -14,7 +14,7 @@ import { runClaude } from '../launch/run-claude.ts'
 import { SessionFolder, sweepSessionFolders } from '../launch/session-folder.ts'
 import { defaultName } from '../local/local-mesh.ts'
 import type { Output } from '../output.ts'
-import { joinMesh } from '../session/join-mesh.ts'
+import { joinMesh, membershipOf } from '../session/join-mesh.ts'
 
 export interface LaunchFlags {
   readonly name?: string
@@ -49,7 +49,8 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
 }
 
 async function meshOf(context: Context, flags: LaunchFlags): Promise<MeshEntry> {
-  if (flags.join !== undefined) return joinMesh(context, flags.join, flags.name ?? defaultName())
+  // A script that launches again and again joins once.
+  if (flags.join !== undefined) return (await membershipOf(context, flags.join)) ?? joinMesh(context, flags.join, flags.name ?? defaultName())
   return pickMesh(loadConfig(context.home), flags.mesh)
 }
 
