@@ -21,6 +21,7 @@ export interface BrokerOptions {
   readonly port?: number
   /** The address to listen on. Default: 127.0.0.1. */
   readonly host?: string
+  /** Reserved for brokers that serve the same meshes; one broker alone does not use it. */
   readonly bus?: Bus
   /** Public addresses clients dial, such as wss://mesh.example.com. Default: the loopback names of host and port. */
   readonly origins?: readonly string[]

@@ -1,5 +1,5 @@
 import { and, eq, sql } from 'drizzle-orm'
-import { times } from '@claudemesh/protocol'
+import { times, type PresenceId, type SessionPubkey } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
 import type { GoneReason, Mesh } from './mesh.ts'
 import type { Presence } from './presence.ts'
@@ -69,8 +69,15 @@ export function tell(kernel: Pick<Kernel, 'meshes'>, settled: readonly Settled[]
   }
 }
 
+/** A hello was stored, but its connection ended before the answer: the row goes on as the presence in memory does, or ends. */
+export function abandoned(kernel: Kernel, mesh: Mesh, row: { sessionPubkey: SessionPubkey; id: PresenceId }): void {
+  const known = mesh.presences.get(row.sessionPubkey)
+  if (known) known.id = row.id
+  save(kernel, mesh, { key: row.sessionPubkey, id: row.id }, { live: known !== undefined, disconnectedAt: kernel.clock.now() })
+}
+
 /** Writes a change of the presence's row in its turn, unless a newer connection of the same session has taken it over. */
-function save(kernel: Kernel, mesh: Mesh, presence: Presence, change: Partial<typeof table.$inferInsert>): void {
+function save(kernel: Kernel, mesh: Mesh, presence: Pick<Presence, 'id' | 'key'>, change: Partial<typeof table.$inferInsert>): void {
   const { id, key } = presence
   kernel.writer
     .after(async () => {

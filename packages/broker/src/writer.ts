@@ -107,33 +107,31 @@ export class Writer {
     // What the same turn of the event loop still reads shall be in the first batch.
     await new Promise(setImmediate)
     while (this.#entries.length + this.#receipts.length + this.#tasks.length > 0) {
-      const entries = this.#take()
-      const all = this.#entries.length === 0
-      const receipts = this.#receipts.splice(0, batch.receipts)
-      const tasks = all && this.#receipts.length === 0 ? this.#tasks.splice(0) : []
-      if (entries.length > 0) await this.#insert(entries)
-      if (receipts.length > 0) await this.#update(receipts)
+      // A round is what waits at its beginning, so that tasks come to their turn however much is added meanwhile.
+      const receipts = this.#receipts.length
+      const tasks = this.#tasks.splice(0)
+      for (let left = this.#entries.length; left > 0;) left -= await this.#insert(this.#take(left))
+      for (let left = receipts; left > 0;) left -= await this.#update(this.#receipts.splice(0, Math.min(left, batch.receipts)))
       for (const task of tasks) await task()
       if (!this.full) for (const resume of this.#resume.splice(0)) resume()
     }
     this.#running = undefined
   }
 
-  #take(): Entry[] {
+  #take(most: number): Entry[] {
+    const limit = Math.min(most, batch.entries)
     let bytes = 0
     let n = 0
-    for (const { body } of this.#entries) {
-      bytes += body.length
-      if (n === batch.entries || (n > 0 && bytes > batch.bytes)) break
-      n++
+    for (; n < limit; n++) {
+      bytes += this.#entries[n]?.body.length ?? 0
+      if (n > 0 && bytes > batch.bytes) break
     }
-    const taken = n === this.#entries.length ? this.#entries : this.#entries.slice(0, n)
-    this.#entries = n === this.#entries.length ? [] : this.#entries.slice(n)
+    const taken = this.#entries.splice(0, n)
     for (const { body } of taken) this.#bytes -= body.length
     return taken
   }
 
-  async #insert(entries: Entry[]): Promise<void> {
+  async #insert(entries: Entry[]): Promise<number> {
     try {
       const stored = new Set((await rows<{ key: string }>(this.#db, insertStatement(entries))).map((row) => row.key))
       for (const entry of entries) entry.settled(stored.has(entry.meshId + entry.id) ? 'stored' : 'known')
@@ -141,14 +139,16 @@ export class Writer {
       this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: String(error) })
       for (const entry of entries) entry.settled(error instanceof Error ? error : new Error(String(error)))
     }
+    return entries.length
   }
 
-  async #update(receipts: Receipt[]): Promise<void> {
+  async #update(receipts: Receipt[]): Promise<number> {
     try {
       this.#onSettled(await rows<Settled>(this.#db, receiptStatement(receipts)))
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'receipts', count: receipts.length, cause: String(error) })
     }
+    return receipts.length
   }
 }
 

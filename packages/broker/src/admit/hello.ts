@@ -3,6 +3,7 @@ import { verifyChain, verifyHello, verifyPresence } from '@claudemesh/crypto'
 import { foldName, MeshError, parseGroup, type contract, type Input, type Output, type PresenceId } from '@claudemesh/protocol'
 import { Feed } from '../feed.ts'
 import type { Greeting, Kernel } from '../kernel.ts'
+import { abandoned } from '../lifecycle.ts'
 import type { Mesh } from '../mesh.ts'
 import { queueOf } from '../meshes.ts'
 import { Presence } from '../presence.ts'
@@ -74,7 +75,10 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
 
 /** From here to the answer nothing waits: the connection, its presence and the peers' view of it change in one step. */
 function register(kernel: Kernel, mesh: Mesh, session: Session, row: typeof tables.presence.$inferSelect, queued: Presence['queued'] | undefined): Presence {
-  if (!session.greeting) throw new MeshError('closed')
+  if (!session.greeting) {
+    abandoned(kernel, mesh, row)
+    throw new MeshError('closed')
+  }
   takeOver(kernel, mesh, session, row.sessionPubkey)
   const signed = { token: row.presence, seq: row.seq, groups: row.groups }
   const me = mesh.presences.get(row.sessionPubkey) ?? new Presence({ ...row, key: row.sessionPubkey, signed })
