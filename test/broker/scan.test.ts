@@ -1,0 +1,85 @@
+import fc from 'fast-check'
+import { MeshError, parseJson } from '@claudemesh/protocol'
+import { expect, test } from 'vitest'
+import { refuseTooMany, scanSend, wholeSend, type ScannedSend } from '../../packages/broker/src/scan.ts'
+import { b64u } from './kit.ts'
+
+const frame = () => ({
+  type: 'send',
+  id: b64u(16),
+  targetSpec: ['@frontend', '@grüße', b64u(32)],
+  priority: 'next',
+  nonce: b64u(24),
+  to: b64u(64),
+  wraps: b64u(176),
+  ciphertext: b64u(400),
+})
+
+/** What the frame means to a plain parser, or by which name it is refused. */
+function plainly(bytes: Buffer): ScannedSend | string {
+  try {
+    const json = parseJson(bytes.toString())
+    refuseTooMany(json)
+    return wholeSend(json)
+  } catch (error) {
+    return (error as MeshError).code
+  }
+}
+
+function scanned(bytes: Buffer): ScannedSend | string | undefined {
+  try {
+    return scanSend(bytes)
+  } catch (error) {
+    return (error as MeshError).code
+  }
+}
+
+test('a well-formed frame is scanned, and means what a parser says it means', () => {
+  const bytes = Buffer.from(JSON.stringify(frame()))
+  const fast = scanned(bytes) as ScannedSend
+  expect(fast).toEqual(plainly(bytes))
+  expect(fast.tail.toString()).toBe(`,"ciphertext":"${fast.body}"}`)
+})
+
+test('no mutation is read differently by the scanner than by the parser', () => {
+  const pieces = [
+    '"',
+    '\\',
+    '\\"',
+    ',',
+    '}',
+    '{',
+    ':',
+    ' ',
+    '"ciphertext":"',
+    ',"ciphertext":"AAAA"',
+    '"to":"AAAA",',
+    '\\u0022',
+    'é',
+    '\u0000',
+    '+',
+    '=',
+    '"type":"bye",',
+  ]
+  const edit = fc.record({ at: fc.nat(900), cut: fc.nat(3), put: fc.constantFrom('', ...pieces) })
+  fc.assert(
+    fc.property(fc.array(edit, { minLength: 1, maxLength: 4 }), (edits) => {
+      let text = JSON.stringify(frame())
+      for (const { at, cut, put } of edits) text = text.slice(0, at) + put + text.slice(at + cut)
+      const bytes = Buffer.from(text)
+      const fast = scanned(bytes)
+      if (fast !== undefined) expect(fast).toEqual(plainly(bytes))
+    }),
+    { numRuns: 5000, seed: 20_260_406 },
+  )
+})
+
+test.each([
+  ['another type', { ...frame(), type: 'bye' }],
+  ['the ciphertext not last', { ...frame(), after: 1 }],
+  ['no ciphertext', { ...frame(), ciphertext: undefined }],
+  ['a ciphertext in the other alphabet', { ...frame(), ciphertext: 'ab+/' }],
+  ['padding', { ...frame(), ciphertext: 'YQ==' }],
+])('a frame with %s is left to the parser', (_, json) => {
+  expect(scanned(Buffer.from(JSON.stringify(json)))).toBeUndefined()
+})
