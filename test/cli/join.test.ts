@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { verifies } from '../harness/verifies.ts'
@@ -58,6 +58,17 @@ describe('an invite', () => {
     await using other = fresh()
     expect(await other.json(['join', await freshLink('--role', 'admin')])).toMatchObject({ role: 'admin' })
   })
+})
+
+test('the secret of a link is in no file afterwards, on neither side', async () => {
+  await using other = fresh()
+  const link = await freshLink()
+  await other.json(['join', link])
+  const secret = link.slice(link.indexOf('#') + 1).slice(-20)
+  const files = [founder, other].flatMap(({ home }) => readdirSync(home, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()))
+  const texts = files.map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+  expect(texts.some((text) => text.includes('"version": 1'))).toBe(true)
+  expect(texts.filter((text) => text.includes(secret))).toEqual([])
 })
 
 describe('refused, and nothing is kept', () => {

@@ -149,6 +149,17 @@ describe('launch', () => {
   })
 })
 
+test('without its broker it says so, starts claude all the same, and ends as ever', async () => {
+  await using other = new Machine()
+  const { link } = await machine.json<{ link: string }>(['invite'])
+  await other.json(['join', link])
+  const file = join(other.home, 'config.json')
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/127\.0\.0\.1:\d+/, '127.0.0.1:1'))
+  const ran = await other.start(['launch', '-y'], { env: { PATH: path, RECORD: record, CODE: '3' } }).ended
+  expect(ran.code).toBe(3)
+  expect(ran.err).toMatch(/^claudemesh: the broker of local is away \(.+\); the session joins when it is back; ask who runs it\n$/)
+})
+
 describe('launch refuses with the remedy', () => {
   test('without claude on the PATH', async () => {
     const refusal = await machine.refusal(['launch', '-y'], { env: { PATH: machine.folder } })

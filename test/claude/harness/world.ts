@@ -34,10 +34,15 @@ export class World implements AsyncDisposable {
     mkdirSync(world.project)
     world.#stack.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
     world.#stack.use(world.api)
-    await freshStore(join(folder, 'mesh', 'data'))
-    world.claudemesh('up', '--port', '0', '--detach')
-    world.#stack.defer(() => void world.claudemesh('down'))
-    return world
+    try {
+      await freshStore(join(folder, 'mesh', 'data'))
+      world.#stack.defer(() => void world.claudemesh('down'))
+      world.claudemesh('up', '--port', '0', '--detach')
+      return world
+    } catch (error) {
+      await world[Symbol.asyncDispose]()
+      throw error
+    }
   }
 
   /** Ends it with the world, before everything that was there earlier. */

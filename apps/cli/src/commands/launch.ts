@@ -5,6 +5,7 @@ import { toB64u } from '@claudemesh/crypto'
 import type { Context } from '../context.ts'
 import { loadConfig, type MeshEntry } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
+import { invocation } from '../invocation.ts'
 import { farewell } from '../launch/farewell.ts'
 import { findClaude } from '../launch/find-claude.ts'
 import { HandoverServer } from '../launch/handover.ts'
@@ -14,6 +15,7 @@ import { runClaude } from '../launch/run-claude.ts'
 import { SessionFolder, sweepSessionFolders } from '../launch/session-folder.ts'
 import { defaultName } from '../local/local-mesh.ts'
 import type { Output } from '../output.ts'
+import { reach } from '../session/reach.ts'
 import { joinMesh, membershipOf } from '../session/join-mesh.ts'
 
 export interface LaunchFlags {
@@ -34,6 +36,7 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   const terminal = context.stdin.isTTY === true && output.isTerminal
   if (terminal && !flags.quiet) banner(output, entry, persona)
   if (terminal && !flags.yes && !(await agreed(context, output))) return 0
+  await warnOfSilence(context, output, entry)
   sweepSessionFolders(context.home, context.clock.now())
   using folder = SessionFolder.make(context.home)
   const handover = join(folder.path, 'key.sock')
@@ -52,6 +55,14 @@ async function meshOf(context: Context, flags: LaunchFlags): Promise<MeshEntry> 
   // A script that launches again and again joins once.
   if (flags.join !== undefined) return (await membershipOf(context, flags.join)) ?? joinMesh(context, flags.join, flags.name ?? defaultName())
   return pickMesh(loadConfig(context.home), flags.mesh)
+}
+
+/** A session without its broker is an ordinary Claude Code until the broker comes: worth a line, no reason to refuse. */
+async function warnOfSilence(context: Context, output: Output, entry: MeshEntry): Promise<void> {
+  const { reachable, reason } = await reach(entry)
+  if (reachable) return
+  const remedy = entry.data === undefined ? 'ask who runs it' : `start it: ${invocation(context)} up --detach`
+  output.note(`claudemesh: the broker of ${entry.slug} is away (${reason ?? 'no answer'}); the session joins when it is back; ${remedy}`)
 }
 
 function banner(output: Output, entry: MeshEntry, persona: Persona): void {

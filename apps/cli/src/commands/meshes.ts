@@ -1,7 +1,8 @@
 import type { Context } from '../context.ts'
-import { loadConfig, updateConfig, type MeshEntry } from '../home/config.ts'
+import { loadConfig, updateConfig } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
 import { invocation } from '../invocation.ts'
+import { reach } from '../session/reach.ts'
 import { columns, type Output, type Result } from '../output.ts'
 
 /** The meshes of this user. */
@@ -37,23 +38,4 @@ export async function status(context: Context, output: Output, flags: { mesh?: s
     json: { meshes: states },
     text: rows.length ? columns(rows) : `no meshes yet; try ${invocation(context)} up`,
   }
-}
-
-async function reach(entry: MeshEntry): Promise<{ reachable: boolean; ms?: number; reason?: string }> {
-  const health = new URL('/healthz', entry.url.replace(/^ws/, 'http'))
-  const started = performance.now()
-  try {
-    const response = await fetch(health, { signal: AbortSignal.timeout(5000) })
-    await response.body?.cancel()
-    if (!response.ok) return { reachable: false, reason: `answered ${response.status}` }
-    return { reachable: true, ms: Math.round(performance.now() - started) }
-  } catch (error) {
-    return { reachable: false, reason: reasonOf(error) }
-  }
-}
-
-function reasonOf(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  if ((cause as NodeJS.ErrnoException).code === 'ECONNREFUSED') return 'nothing listens there; is the broker up?'
-  return cause instanceof Error ? cause.message : 'unknown failure'
 }

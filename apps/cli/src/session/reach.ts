@@ -1,0 +1,27 @@
+import type { MeshEntry } from '../home/config.ts'
+
+export interface Reach {
+  readonly reachable: boolean
+  readonly ms?: number
+  readonly reason?: string
+}
+
+/** Whether the broker of a membership answers, within five seconds. */
+export async function reach(entry: Pick<MeshEntry, 'url'>): Promise<Reach> {
+  const health = new URL('/healthz', entry.url.replace(/^ws/, 'http'))
+  const started = performance.now()
+  try {
+    const response = await fetch(health, { signal: AbortSignal.timeout(5000) })
+    await response.body?.cancel()
+    if (!response.ok) return { reachable: false, reason: `answered ${response.status}` }
+    return { reachable: true, ms: Math.round(performance.now() - started) }
+  } catch (error) {
+    return { reachable: false, reason: reasonOf(error) }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  if ((cause as NodeJS.ErrnoException).code === 'ECONNREFUSED') return 'nothing listens there; is the broker up?'
+  return cause instanceof Error ? cause.message : 'unknown failure'
+}
