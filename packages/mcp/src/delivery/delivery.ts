@@ -30,6 +30,7 @@ export class Delivery {
   readonly #announced = new Set<MessageId>()
   readonly #off: (() => void)[]
   #posting = false
+  #stopped = false
   #cancel: (() => void) | undefined
 
   constructor(options: DeliveryOptions) {
@@ -40,12 +41,13 @@ export class Delivery {
   }
 
   stop(): void {
+    this.#stopped = true
     for (const off of this.#off) off()
     this.#cancel?.()
   }
 
   #soon(): void {
-    if (this.#posting || !this.#waking().length) return
+    if (this.#stopped || this.#posting || !this.#waking().length) return
     const wait = this.#pace.wait(this.#waking().some((message) => message.priority === 'now'))
     this.#cancel?.()
     this.#cancel = undefined
@@ -102,7 +104,7 @@ export class Delivery {
       told.giveBack()
       this.#posting = false
       log('warn', 'inbox_refused', { error: error instanceof Error ? error.name : 'unknown', messages: batch.length })
-      this.#cancel = clock.after(retryAfter, () => this.#soon())
+      if (!this.#stopped) this.#cancel = clock.after(retryAfter, () => this.#soon())
     }
   }
 }

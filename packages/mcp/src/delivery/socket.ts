@@ -23,7 +23,11 @@ export function inboxSocket({ path, token }: { path: string; token?: string }): 
       const socket = connect(path)
       socket.setTimeout(patience, () => socket.destroy(new Error('the session inbox does not read')))
       socket.on('error', reject)
-      socket.on('connect', () => socket.end(`${auth}${line}\n`, () => resolve()))
+      socket.on('connect', () => {
+        socket.end(`${auth}${line}\n`, () => resolve())
+        // An end that is never answered must not keep the process.
+        socket.unref()
+      })
       socket.resume()
     })
 }
