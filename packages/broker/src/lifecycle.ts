@@ -5,7 +5,7 @@ import type { GoneReason, Mesh } from './mesh.ts'
 import type { Presence } from './presence.ts'
 import { rows } from './sql.ts'
 import { presence as table } from './tables.ts'
-import { settledColumns, type Settled } from './writer.ts'
+import { settledColumns, type Settled } from './statements.ts'
 
 /** A connection ended without a goodbye: its session stays a recipient until it is stale. */
 export function disconnected(kernel: Kernel, mesh: Mesh, presence: Presence): void {

@@ -4,7 +4,7 @@ import type { Kernel } from './kernel.ts'
 import { end, tell } from './lifecycle.ts'
 import { rows } from './sql.ts'
 import * as tables from './tables.ts'
-import { settledColumns, type Settled } from './writer.ts'
+import { settledColumns, type Settled } from './statements.ts'
 
 const every = 60_000
 // The store is swept once an hour, at the first run and then at every sixtieth.

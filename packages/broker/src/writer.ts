@@ -1,49 +1,7 @@
-import { sql } from 'drizzle-orm'
-import type { ClientId, Log, MemberId, MeshId, MessageId, Priority, Rung, SessionPubkey } from '@claudemesh/protocol'
+import type { Log } from '@claudemesh/protocol'
 import type { Database } from './ports.ts'
 import { rows } from './sql.ts'
-
-/** One envelope on its way into the store. `settled` is called once, after the commit: `known` when the id was stored before. */
-export interface Entry {
-  readonly meshId: MeshId
-  readonly id: MessageId
-  readonly clientId: ClientId
-  readonly sender: SessionPubkey
-  readonly senderMember: MemberId
-  readonly targetSpec: string
-  readonly priority: Priority
-  readonly nonce: string
-  readonly body: string
-  readonly createdAt: number
-  readonly recipients: readonly SessionPubkey[]
-  /** As many as recipients, or none when the body is boxed for the single one. */
-  readonly wraps: readonly string[]
-  settled(outcome: 'stored' | 'known' | Error): void
-}
-
-export interface Receipt {
-  readonly meshId: MeshId
-  readonly messageId: MessageId
-  readonly recipient: SessionPubkey
-  readonly rung: 'received' | 'failed'
-  readonly reason: string
-  readonly at: number
-}
-
-/** A delivery that left the queue. */
-export interface Settled {
-  readonly mesh_id: MeshId
-  readonly message_id: MessageId
-  readonly recipient_pubkey: SessionPubkey
-  readonly sender_pubkey: SessionPubkey
-  readonly size_bytes: number
-  readonly rung: Rung
-  readonly reason: string | null
-  readonly at: number
-}
-
-/** Columns of `Settled`, for statements that take deliveries out of the queue. */
-export const settledColumns = sql`d.mesh_id, d.message_id, d.recipient_pubkey, d.sender_pubkey, d.size_bytes, d.rung, d.reason, d.at::float8 as at`
+import { insertStatement, receiptStatement, type Entry, type Receipt, type Settled } from './statements.ts'
 
 const batch = { entries: 512, bytes: 8 * 1024 * 1024, receipts: 4096 } as const
 const ready = { bytes: 32 * 1024 * 1024, entries: 20_000 } as const
@@ -150,55 +108,4 @@ export class Writer {
     }
     return receipts.length
   }
-}
-
-// Columns travel as text joined by line feeds, which no id, key, base64url text or JSON contains: cheaper on both ends than array literals.
-const column = (values: readonly (string | number)[]) => sql`string_to_array(${values.join('\n')}::text, E'\n')`
-const absent = '-'
-
-// Deliveries are not joined to the messages that were new, which would cost a third: those of a repeat exist already, and those of a conflict are taken back (repeat.ts).
-function insertStatement(entries: readonly Entry[]) {
-  const meshes: string[] = []
-  const ids: string[] = []
-  const recipients: string[] = []
-  const wraps: string[] = []
-  const senders: string[] = []
-  const sizes: number[] = []
-  const times: number[] = []
-  for (const entry of entries) {
-    for (const [i, recipient] of entry.recipients.entries()) {
-      meshes.push(entry.meshId)
-      ids.push(entry.id)
-      recipients.push(recipient)
-      wraps.push(entry.wraps[i] ?? absent)
-      senders.push(entry.sender)
-      sizes.push(entry.body.length)
-      times.push(entry.createdAt)
-    }
-  }
-  const of = (pick: (entry: Entry) => string | number) => column(entries.map((entry) => pick(entry)))
-  return sql`
-    with m as (
-      insert into mesh.message (mesh_id, id, client_id, sender_pubkey, sender_member_id, target_spec, priority, nonce, ciphertext, created_at)
-      select * from unnest(${of((e) => e.meshId)}, ${of((e) => e.id)}, ${of((e) => e.clientId)}, ${of((e) => e.sender)}, ${of((e) => e.senderMember)},
-        ${of((e) => e.targetSpec)}, ${of((e) => e.priority)}, ${of((e) => e.nonce)}, ${of((e) => e.body)}, ${of((e) => e.createdAt)}::bigint[])
-      on conflict do nothing returning mesh_id, id
-    ), d as (
-      insert into mesh.delivery (mesh_id, message_id, recipient_pubkey, sender_pubkey, wrap, size_bytes, rung, at)
-      select mesh_id, id, recipient, sender, nullif(wrap, ${absent}), size, 'stored', at
-      from unnest(${column(meshes)}, ${column(ids)}, ${column(recipients)}, ${column(senders)}, ${column(wraps)}, ${column(sizes)}::int[], ${column(times)}::bigint[])
-        as r(mesh_id, id, recipient, sender, wrap, size, at)
-      on conflict do nothing
-    )
-    select mesh_id || id as key from m`
-}
-
-function receiptStatement(receipts: readonly Receipt[]) {
-  const of = (pick: (receipt: Receipt) => string | number) => column(receipts.map((receipt) => pick(receipt)))
-  return sql`
-    update mesh.delivery d set rung = r.rung, reason = nullif(r.reason, ${absent}), at = r.at
-    from unnest(${of((r) => r.meshId)}, ${of((r) => r.messageId)}, ${of((r) => r.recipient)}, ${of((r) => r.rung)}, ${of((r) => r.reason || absent)}, ${of((r) => r.at)}::bigint[])
-      as r(mesh_id, message_id, recipient, rung, reason, at)
-    where d.mesh_id = r.mesh_id and d.message_id = r.message_id and d.recipient_pubkey = r.recipient and d.rung = 'stored'
-    returning ${settledColumns}`
 }
