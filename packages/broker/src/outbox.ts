@@ -56,6 +56,7 @@ export class Outbox {
     this.#texts = []
     this.#tails = []
     this.#bytes = 0
+    const before = { block, used }
     this.#socket.cork()
     let from = 0
     for (let i = 0; i < texts.length; i++) {
@@ -67,6 +68,8 @@ export class Outbox {
     }
     if (from < texts.length) this.#socket.write(joined(texts, tails, from, texts.length - 1, 0))
     this.#socket.uncork()
+    // The system has taken all of it: the place is free again.
+    if (this.#socket.writableLength === 0 && block === before.block) used = before.used
   }
 
   close(): void {
