@@ -113,18 +113,38 @@ test('two peers of one name must be told apart, by key or by member', async () =
   expect((await next(one, 'message')).text).toBe('by the whole key')
 })
 
+test('a session that came back under a new key is not confused with its own ghost, but with another member of its name', async () => {
+  await using mesh = await testMesh()
+  const bob = await mesh.peer('Bob')
+  const anna = await mesh.member('Anna')
+  const ghost = await mesh.peer('Alice', { identity: anna })
+  ghost.line.refuse()
+  ghost.line.cut()
+  while (bob.peers()[0]?.connected !== false) await next(bob, 'peer')
+  const alice = await mesh.peer('Alice', { identity: anna })
+  while (bob.peers().length < 2) await next(bob, 'peer')
+
+  await bob.send({ to: 'Alice', message: 'welcome back' })
+  expect((await next(alice, 'message')).text).toBe('welcome back')
+
+  await mesh.peer('Alice', { identity: await mesh.member('Ben') })
+  while (bob.peers().length < 3) await next(bob, 'peer')
+  await expect(bob.send({ to: 'Alice', message: 'who?' })).rejects.toThrow(expect.objectContaining({ code: 'ambiguous_name' }))
+})
+
 test('a target that nobody answers to is refused with the nearest names', async () => {
   await using mesh = await testMesh()
   const alice = await mesh.peer('Alice')
   await mesh.peer('Robert', { groups: [{ name: 'frontend' }] })
 
   await expect(alice.send({ to: 'Robret', message: 'x' })).rejects.toThrow(
-    expect.objectContaining({ code: 'unknown_target', message: expect.stringContaining('Nearest: Robert') }),
+    expect.objectContaining({ code: 'unknown_target', message: expect.stringContaining('nearest: Robert') }),
   )
   await expect(alice.send({ to: '@fronted', message: 'x' })).rejects.toThrow(
     expect.objectContaining({ code: 'unknown_target', message: expect.stringContaining('@frontend') }),
   )
   await expect(alice.send({ to: ['Robert', 'Zoe'], message: 'x' })).rejects.toThrow(expect.objectContaining({ code: 'unknown_target' }))
+  await expect(alice.send({ to: 'Q', message: 'x' })).rejects.toThrow('there are: Robert')
   await expect(alice.send({ to: '@', message: 'x' })).rejects.toThrow(expect.objectContaining({ code: 'bad_name' }))
 })
 

@@ -39,7 +39,7 @@ function resolveOne(text: string, roster: Roster, me: Me): Part {
   const target = parseTarget(text)
   if (target.kind === 'everyone') return { peers: roster.peers(), route: '*', direct: false, matches: () => true }
   if (target.kind === 'group') return groupPart(target.group, roster, me)
-  const found = findPeers(target, text.trim(), roster)
+  const found = withoutGhosts(findPeers(target, text.trim(), roster))
   if (found.length > 1) throw ambiguous(text.trim(), found)
   const [peer] = found
   if (peer) return { peers: [peer], route: peer.session, direct: true, matches: () => false }
@@ -71,6 +71,14 @@ function findPeers(target: PeerTarget, text: string, roster: Roster): Peer[] {
   return roster.peers().filter((peer) => hasPrefix(peer, text))
 }
 
+/** Of one member's sessions of one name, those that are connected: the others are most likely the same person before a crash. */
+function withoutGhosts(found: Peer[]): Peer[] {
+  const connected = found.filter((peer) => peer.connected)
+  // Across members the broker's word on who is connected must not pick the reader.
+  const sameMember = found.every((peer) => peer.member.id === found[0]?.member.id)
+  return sameMember && connected.length > 0 ? connected : found
+}
+
 function hasPrefix(peer: Peer, prefix: string): boolean {
   return peer.session.startsWith(prefix) || compact(peer).startsWith(prefix.toLowerCase())
 }
@@ -85,11 +93,19 @@ function ambiguous(text: string, peers: readonly Peer[]): MeshError {
   )
 }
 
+const shown = 8
+
 function unknown(text: string, candidates: readonly string[]): MeshError {
-  const near = nearest(
-    foldName(text),
-    candidates.map((name) => name),
+  const near = nearest(foldName(text), candidates)
+  return new MeshError(
+    'unknown_target',
+    `no live peer or group answers to ${JSON.stringify(text)}; ${near.length > 0 ? `nearest: ${near.join(', ')}` : whoIsThere(candidates)}`,
   )
-  const hint = near.length > 0 ? `. Nearest: ${near.join(', ')}` : '. list_peers shows who is there'
-  return new MeshError('unknown_target', `no live peer or group answers to ${JSON.stringify(text)}${hint}`)
+}
+
+function whoIsThere(names: readonly string[]): string {
+  const distinct = [...new Set(names)]
+  if (distinct.length === 0) return 'there is none right now'
+  const more = distinct.length > shown ? ` and ${distinct.length - shown} more` : ''
+  return `there are: ${distinct.slice(0, shown).join(', ')}${more}`
 }
