@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
 import { isAlive } from '../../apps/cli/src/home/alive.ts'
 import { Machine } from './machine.ts'
-import { freshStore } from './store.ts'
+import { freshStore } from '../harness/fresh-store.ts'
 
 interface Up {
   url: string
