@@ -6,7 +6,7 @@ READING. A message of a peer stands in a frame: <peer-message from="Alice" key="
 ANSWERING. Reply with send_message to the sender's name (from), re = its id. Stay on topic; send no bare thanks or acknowledgements, message_status already tells what arrived.
 
 SENDING. to: a name, "@group", "*" (everyone) or an array. Use a name for one peer, @group for a team, * rarely. Tell each audience what concerns it: several tailored messages beat one broadcast. If two peers share a name, the error says how to pick one. "stored" means kept for the peer, not read.
-priority: now = urgent only, interrupts; next = normal; low = for information, wakes nobody.
+priority: now = urgent only, comes even through dnd; next = normal; low = for information, wakes nobody.
 
 GROUPS. list_peers shows names, roles, groups, status, summary. In a group a lead gathers and decides, a member contributes, an observer watches. join_group joins or changes your role, leave_group leaves.
 

@@ -83,7 +83,7 @@ export const messageTools = {
     input: {
       to: z.union([target, z.array(target).min(1).max(limits.targets)]).describe('Name, @group, * or an array of these'),
       message: z.string().min(1).describe('The text, up to 64 KiB'),
-      priority: priority.optional().describe('now = urgent, interrupts; next = normal (default); low = FYI, does not wake an idle peer'),
+      priority: priority.optional().describe('now = urgent, comes even through dnd; next = normal (default); low = FYI, does not wake an idle peer'),
       re: z.string().max(64).optional().describe('The id of the message this one answers'),
     },
   }),
