@@ -10,7 +10,7 @@ const outdir = join(here, 'dist')
 
 rmSync(outdir, { recursive: true, force: true })
 await build({
-  entryPoints: [join(here, 'src/main.ts')],
+  entryPoints: { main: join(here, 'src/main.ts'), 'pglite-worker': join(here, '../../packages/drivers/src/store/pglite-worker.ts') },
   outdir,
   bundle: true,
   splitting: true,

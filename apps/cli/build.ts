@@ -10,7 +10,7 @@ const outdir = join(here, 'dist')
 
 rmSync(outdir, { recursive: true, force: true })
 const { metafile } = await build({
-  entryPoints: [join(here, 'src/main.ts')],
+  entryPoints: { main: join(here, 'src/main.ts'), 'pglite-worker': join(here, '../../packages/drivers/src/store/pglite-worker.ts') },
   outdir,
   bundle: true,
   // One file per command beside what they share: a command loads only its own.

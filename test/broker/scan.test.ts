@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { MeshError, parseJson } from '@claudemesh/protocol'
 import { expect, test } from 'vitest'
 import { refuseTooMany, scanSend, wholeSend, type ScannedSend } from '../../packages/broker/src/scan.ts'
