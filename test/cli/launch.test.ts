@@ -86,7 +86,7 @@ describe('launch', () => {
     verifies('identity.session-per-launch', 'launch.behaviour-stays-local')
     const keys: string[] = []
     for (const name of ['Alice', 'Bob']) {
-      const running = launch(['--name', name, '--role', 'dev', '--groups', 'frontend:lead'], { STAY: '1' })
+      const running = launch(['--name', name, '--role', 'dev', '--groups', 'frontend:lead', '-y'], { STAY: '1' })
       await running.printed(/started/)
       const handover = await fetchHandover(socketOf(started()))
       expect(handover).toMatchObject({ name, role: 'dev', groups: [{ name: 'frontend', role: 'lead' }], incarnation: 1, mesh: { slug: 'local' } })
@@ -98,7 +98,7 @@ describe('launch', () => {
   })
 
   test('keeps the key out of arguments, environment and files', async () => {
-    const running = launch(['--name', 'Alice'], { STAY: '1' })
+    const running = launch(['--name', 'Alice', '-y'], { STAY: '1' })
     await running.printed(/started/)
     const { seed } = await fetchHandover(socketOf(started()))
     const folder = dirname(socketOf(started()))
@@ -168,6 +168,13 @@ describe('launch refuses with the remedy', () => {
   test('without a mesh', async () => {
     await using other = new Machine()
     expect(await other.refusal(['launch', '-y'], { env: { PATH: path } })).toMatchObject({ exit: 1, code: 'no_mesh' })
+  })
+  test.each([
+    [['launch'], '--name <name> --yes'],
+    [['launch', '--name', 'Alice'], 'add --yes'],
+  ])('%j without a terminal names the flags that are missing', async (args, flags) => {
+    const refusal = await machine.refusal(args, { env: { PATH: path } })
+    expect(refusal).toMatchObject({ exit: 2, code: 'usage', message: expect.stringContaining(flags) })
   })
   test.each([
     ['a reserved name', ['--name', 'broker']],

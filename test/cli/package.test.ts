@@ -69,7 +69,7 @@ test('up in the background, join, send and launch work from it', async () => {
   const { link } = json('anna', 'invite') as { link: string }
   expect(json('bert', 'join', link, '--name', 'Bert')).toMatchObject({ slug: 'local', role: 'member' })
   expect(json('bert', 'status')).toMatchObject({ meshes: [{ slug: 'local', reachable: true }] })
-  await using ear = new Running(spawn('claudemesh', ['inbox', '--json', '--name', 'Ear'], { cwd: folder, env: envOf('bert') }), undefined)
+  await using ear = new Running(spawn('claudemesh', ['inbox', '--json', '--name', 'Ear'], { cwd: folder, env: envOf('bert') }))
   await ear.printed(/listening/)
   expect(json('anna', 'send', 'Ear', 'from the package', '--wait', 'received')).toMatchObject({ rung: 'received' })
   expect(JSON.parse((await ear.ended).out)).toMatchObject({ text: 'from the package', verified: true })
