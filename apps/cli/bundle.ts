@@ -1,4 +1,4 @@
-import { copyFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -25,7 +25,10 @@ export async function bundle(outdir: string): Promise<{ files: number; bytes: nu
     metafile: true,
     // Packages in the older module form ask for Node's modules by require.
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
-    define: { CLAUDEMESH_MIGRATIONS: JSON.stringify(await readMigrations()) },
+    define: {
+      CLAUDEMESH_MIGRATIONS: JSON.stringify(await readMigrations()),
+      CLAUDEMESH_GUIDE: JSON.stringify(readFileSync(join(here, 'CLAUDEMESH.md'), 'utf8')),
+    },
   })
   copyStore(outdir)
   writeFileSync(join(outdir, 'LICENSES.txt'), licensesOf(Object.keys(metafile.inputs)))

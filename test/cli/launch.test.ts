@@ -125,7 +125,7 @@ describe('launch', () => {
   test('started inside a Claude Code, leaves that one’s marks behind', async () => {
     await launch(['-y'], { CLAUDECODE: '1', CLAUDE_CODE_CHILD_SESSION: '1', CLAUDE_CODE_MESSAGING_SOCKET: '/x', CLAUDE_CODE_USE_BEDROCK: '1' }).ended
     const names = Object.keys(started().env).filter((name) => name.startsWith('CLAUDE'))
-    expect(names.sort()).toEqual(['CLAUDEMESH_HOME', 'CLAUDE_CODE_USE_BEDROCK'])
+    expect(names.sort()).toEqual(['CLAUDEMESH_HOME', 'CLAUDEMESH_SESSION', 'CLAUDE_CODE_USE_BEDROCK'])
   })
 
   test('run through a package manager, works where the user stands', async () => {

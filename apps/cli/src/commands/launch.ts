@@ -4,6 +4,7 @@ import { toB64u } from '@claudemesh/crypto'
 import type { Context } from '../context.ts'
 import type { MeshEntry } from '../home/config.ts'
 import { invocation } from '../invocation.ts'
+import { placeGuide } from '../home/guide-file.ts'
 import { farewell } from '../launch/farewell.ts'
 import { findClaude } from '../launch/find-claude.ts'
 import { HandoverServer } from '../launch/handover.ts'
@@ -30,6 +31,7 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   const { node, script, version, env, home } = context
   const start = plan({ name: persona.name, claudeArgs, env, folder: folder.path, node, script, version, handover })
   folder.write(start.files)
+  placeGuide(home)
   const session = { seed: toB64u(randomBytes(32)), sessionId: randomUUID(), home, mesh: entry, ...persona, groups: [...persona.groups] }
   await using keys = await HandoverServer.listen(handover, session)
   void keys
