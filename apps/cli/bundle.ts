@@ -22,6 +22,8 @@ export async function bundle(outdir: string): Promise<{ files: number; bytes: nu
     target: 'node22.12',
     minify: true,
     legalComments: 'linked',
+    // Its main file asks for its parts in a way that cannot be bundled.
+    alias: { 'jsonc-parser': join(here, 'node_modules/jsonc-parser/lib/esm/main.js') },
     metafile: true,
     // Packages in the older module form ask for Node's modules by require.
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },

@@ -63,6 +63,13 @@ test('the tarball stands alone: nothing to resolve, nothing run at its installat
   expect(packed.unpacked).toBeLessThan(20_000_000)
 })
 
+test('install and uninstall work from it', () => {
+  const { changed } = json('carl', 'install') as { changed: string[] }
+  expect(readFileSync(changed[0] ?? '', 'utf8')).toContain(join('lib', 'main.js'))
+  expect(readFileSync(join(folder, 'carl', 'CLAUDEMESH.md'), 'utf8')).toContain('list_peers')
+  expect(json('carl', 'uninstall')).toEqual({ installed: false, changed })
+})
+
 test('up in the background, join, send and launch work from it', async () => {
   expect(claudemesh('anna', '--version').trim()).toMatch(/^\d+\.\d+\.\d+$/)
   expect(json('anna', 'up', '--port', '0', '--detach')).toMatchObject({ mesh: 'local' })

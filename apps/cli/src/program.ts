@@ -60,6 +60,11 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
       if (result.failed) exit(1)
     })
 
+  command('install', 'register the MCP server and hooks with Claude Code, for plain claude starts').action(async (flags) =>
+    show(flags, (await import('./commands/install.ts')).install(context)),
+  )
+  command('uninstall', 'take back what install did').action(async (flags) => show(flags, (await import('./commands/install.ts')).uninstall(context)))
+
   command('launch', 'start Claude Code as a session of the mesh; its own arguments follow after --')
     .usage('[options] [-- <claude args>]')
     .addOption(nameFlag())
