@@ -168,7 +168,7 @@ export const rules = {
   'cli.leave': { section: '10', says: 'leave takes this machine out of a mesh.' },
   'cli.list': { section: '10', says: 'list shows the meshes that this machine joined.' },
   'cli.status': { section: '10', says: 'status tells for each mesh whether its broker answers.' },
-  'cli.doctor': { section: '10', says: 'doctor checks what may be wrong.', later: 'doctor is not built yet; status tells whether the brokers answer' },
+  'cli.doctor': { section: '10', says: 'doctor checks what may be wrong.' },
   'cli.mcp': { section: '10', says: 'mcp is the MCP server that Claude Code starts.' },
   'cli.launch-mesh': { section: '10', says: '--mesh selects the mesh of the session.' },
   'cli.launch-join': { section: '10', says: '--join joins a mesh before the launch.' },

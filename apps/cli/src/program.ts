@@ -65,6 +65,11 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
   )
   command('uninstall', 'take back what install did').action(async (flags) => show(flags, (await import('./commands/install.ts')).uninstall(context)))
 
+  command('doctor', 'check what may be wrong and say how to mend it').action(async (flags) => {
+    const result = await (await import('./commands/doctor.ts')).doctor(context, output(flags))
+    output(flags).result(result)
+    if (result.failed) exit(1)
+  })
   command('launch', 'start Claude Code as a session of the mesh; its own arguments follow after --')
     .usage('[options] [-- <claude args>]')
     .addOption(nameFlag())

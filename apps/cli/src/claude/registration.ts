@@ -54,6 +54,16 @@ export function unregister(context: Context): Promise<string[]> {
   })
 }
 
+/** Which of the files hold what `install` puts there, in this version. */
+export function registered(context: Context): { readonly path: string; readonly kind: RecordEntry['kind']; readonly state: 'current' | 'absent' | 'other' }[] {
+  const known = loadRecord(context.home)
+  return places(context).map((place) => {
+    const { from, to } = planAdd(place, known[place.path])
+    const absent = from === undefined || place.part.remove(place.path, from, undefined) === from
+    return { path: place.path, kind: place.kind, state: from === to ? 'current' : absent ? 'absent' : 'other' }
+  })
+}
+
 function places(context: Context): Place[] {
   const { state, settings, skill: skillFile } = claudePlaces(context.env)
   const guideFile = join(context.home, 'CLAUDEMESH.md')
