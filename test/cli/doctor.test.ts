@@ -14,8 +14,7 @@ let host: Machine
 let link: string
 
 beforeAll(async () => {
-  host = new Machine()
-  await host.json(['up', '--port', '0', '--detach'])
+  host = await Machine.up()
   link = (await host.json<{ link: string }>(['invite', '--max', '99'])).link
 }, 60_000)
 afterAll(() => host[Symbol.asyncDispose]())
@@ -191,8 +190,7 @@ describe('meshes', () => {
   })
 
   test('a member that the broker does not let in fails', async () => {
-    await using other = new Machine()
-    await other.json(['up', '--port', '0', '--detach'])
+    await using other = await Machine.up()
     const { meshes } = await other.json<{ meshes: { url: string }[] }>(['list'])
     await using machine = await member()
     rewrite(machine, /ws:\/\/127\.0\.0\.1:\d+\/ws/, meshes[0]?.url ?? '')
