@@ -114,6 +114,10 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .addOption(meshFlag())
     .action(async (tool, json, flags) => show(flags, (await import('./commands/call.ts')).call(context, tool, json, flags)))
 
+  command('completion', 'print a script that completes this program in your shell')
+    .addArgument(new Argument('<shell>', 'which').choices(['bash', 'zsh', 'fish', 'powershell']))
+    .action(async (shell, flags) => show(flags, (await import('./commands/completion.ts')).completion(program, shell)))
+
   command('tour', 'show two peers at work', true)
     .option('--port <port>', 'the port to serve (default 7717)', port)
     .option('--data <dir>', 'where the broker keeps its data')
