@@ -8,6 +8,10 @@ import { Machine } from './machine.ts'
 /** Stands in for Claude Code where only the start matters: writes down how it was started, then waits for a word on stdin or a signal. */
 const stub = `#!/usr/bin/env node
 const { readFileSync, writeFileSync } = require('node:fs')
+if (process.argv[2] === '--version') {
+  console.log(process.env.SAYS ?? '2.1.329 (Claude Code)')
+  process.exit(0)
+}
 const plugin = process.argv[process.argv.indexOf('--plugin-dir') + 1]
 const record = { argv: process.argv.slice(2), env: process.env, cwd: process.cwd(), mcp: JSON.parse(readFileSync(plugin + '/.mcp.json', 'utf8')) }
 writeFileSync(process.env.RECORD, JSON.stringify(record))
@@ -147,6 +151,11 @@ describe('launch', () => {
     expect(await start()).toMatchObject({ code: 0 })
     expect(await other.json(['list'])).toMatchObject({ meshes: [{ slug: 'local', name: 'Carol' }] })
   })
+})
+
+test('with a Claude Code that messages cannot wake it says so and starts it all the same', async () => {
+  const ran = await launch(['-y'], { SAYS: '2.1.197 (Claude Code)' }).ended
+  expect(ran).toMatchObject({ code: 0, err: expect.stringMatching(/^claudemesh: Claude Code 2\.1\.197 is too old .* run: claude update\n$/) })
 })
 
 test('without its broker it says so, starts claude all the same, and ends as ever', async () => {

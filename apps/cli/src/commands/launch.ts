@@ -5,6 +5,7 @@ import type { Context } from '../context.ts'
 import type { MeshEntry } from '../home/config.ts'
 import { invocation } from '../invocation.ts'
 import { placeGuide } from '../home/guide-file.ts'
+import { atLeast, claudeVersion, inboxSince } from '../launch/claude-version.ts'
 import { farewell } from '../launch/farewell.ts'
 import { findClaude } from '../launch/find-claude.ts'
 import { HandoverServer } from '../launch/handover.ts'
@@ -19,17 +20,19 @@ import { reach } from '../session/reach.ts'
 /** Starts Claude Code as a session of the mesh and resolves with its exit code. The session's key lives in this process alone. */
 export async function launch(context: Context, output: Output, flags: LaunchFlags, claudeArgs: readonly string[]): Promise<number> {
   const claude = findClaude(context.env['PATH'])
+  const version = claudeVersion(claude, context.env)
   const terminal = context.stdin.isTTY === true && output.isTerminal
   const settled = await settle(context, output, flags, terminal).catch(cancelled)
   if (settled === 'cancelled') return 130
   if (!settled) return 0
   const { entry, persona } = settled
+  warnOfAge(output, await version)
   await warnOfSilence(context, output, entry)
   sweepSessionFolders(context.home, context.clock.now())
   using folder = SessionFolder.make(context.home)
   const handover = join(folder.path, 'key.sock')
-  const { node, script, version, env, home } = context
-  const start = plan({ name: persona.name, claudeArgs, env, folder: folder.path, node, script, version, handover })
+  const { node, script, env, home } = context
+  const start = plan({ name: persona.name, claudeArgs, env, folder: folder.path, node, script, version: context.version, handover })
   folder.write(start.files)
   placeGuide(home)
   const session = { seed: toB64u(randomBytes(32)), sessionId: randomUUID(), home, mesh: entry, ...persona, groups: [...persona.groups] }
@@ -38,6 +41,12 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   const code = await runClaude(claude, start, { cwd: context.cwd, terminal })
   await farewell(context, handover)
   return code
+}
+
+/** An older Claude Code takes part, but nothing wakes it. */
+function warnOfAge(output: Output, version: string | undefined): void {
+  if (version === undefined || atLeast(version, inboxSince)) return
+  output.note(`claudemesh: Claude Code ${version} is too old to be woken by messages; they wait for check_messages; run: claude update`)
 }
 
 /** A session without its broker is an ordinary Claude Code until the broker comes: worth a line, no reason to refuse. */

@@ -1,13 +1,10 @@
-import { execFile } from 'node:child_process'
 import { existsSync, realpathSync } from 'node:fs'
-import { promisify } from 'node:util'
 import type { Context } from '../context.ts'
+import { atLeast, claudeVersion, inboxSince } from '../launch/claude-version.ts'
 import { allOnPath } from '../launch/find-claude.ts'
-import { atLeast, fail, pass, warn, type Check } from './check.ts'
+import { fail, pass, warn, type Check } from './check.ts'
 
 const oldestNode = '22.12'
-/** Since this version a session has an inbox that wakes it. */
-const inboxSince = '2.1.224'
 const installClaude = 'run: npm install -g @anthropic-ai/claude-code'
 
 /** This Node. */
@@ -20,7 +17,7 @@ export async function checkClaude({ env }: Context): Promise<Check[]> {
   const found = distinct(allOnPath(env['PATH'], process.platform === 'win32' ? ['claude.exe', 'claude.cmd'] : ['claude']))
   const [first, ...others] = found
   if (first === undefined) return [fail('claude', 'not on the PATH', installClaude)]
-  const version = await versionOf(first, env)
+  const version = await claudeVersion(first, env)
   if (version === undefined) return [fail('claude', `${first} does not tell its version`, `${installClaude} (again)`)]
   const several =
     others.length === 0 ? [] : [warn('claude installs', `also ${others.join(', ')}`, `the first on the PATH is used (${first}); remove the others`)]
@@ -55,15 +52,6 @@ function inboxOf(version: string, env: Context['env']): Check {
 function channelOf(env: Context['env']): Check {
   const off = ['CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC', 'DISABLE_TELEMETRY', 'DO_NOT_TRACK', 'DISABLE_GROWTHBOOK'].find((name) => env[name])
   return pass('channel', off ? `off by ${off}; not needed, the inbox is used` : 'not needed, the inbox is used')
-}
-
-async function versionOf(program: string, env: Context['env']): Promise<string | undefined> {
-  try {
-    const { stdout } = await promisify(execFile)(program, ['--version'], { env: { ...env }, timeout: 10_000 })
-    return /\d+\.\d+\.\d+/.exec(stdout)?.[0]
-  } catch {
-    return undefined
-  }
 }
 
 /** One path per file behind it. */
