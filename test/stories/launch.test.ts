@@ -1,4 +1,5 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { delimiter, dirname, join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +15,7 @@ import type { LaunchFlags } from '../../apps/cli/src/launch/questions.ts'
 import { Output } from '../../apps/cli/src/output.ts'
 import { connectMesh } from '../../apps/cli/src/session/connect.ts'
 import { Machine } from '../cli/machine.ts'
+import { freshStore } from '../harness/fresh-store.ts'
 import { verifies } from '../harness/verifies.ts'
 
 /** Stands in for Claude Code: starts the MCP server of its plugin as Claude Code does, prints the answer to initialize, and stays until told to go. */
@@ -193,6 +195,22 @@ describe('in a terminal', () => {
     const { screen, started, asked } = await launched({ name: 'Lonely' }, [['Start one on this machine?', 'n']], join(machine.folder, 'empty'))
     expect({ started, asked }).toEqual({ started: false, asked: 1 })
     expect(screen).not.toContain('Mesh:')
+  })
+
+  test('yes starts one, whatever else has the usual port, and the session is in it', async () => {
+    await using other = new Machine()
+    await freshStore(join(other.home, 'data'))
+    const usual = createServer().on('error', () => {})
+    usual.listen(7717, '127.0.0.1')
+    const answers = [
+      ['Start one on this machine?', 'y'],
+      ['Continue?', ''],
+    ] as const
+    const { screen, started } = await launched({ name: 'Founder', role: '', groups: '' }, answers, other.home)
+    usual.close()
+    expect(started).toBe(true)
+    expect(screen).toContain('Mesh: local (0 peers online)')
+    expect(await other.json(['status'])).toMatchObject({ meshes: [{ slug: 'local', reachable: true }] })
   })
 })
 

@@ -1,5 +1,6 @@
 import { limits, parseGroupList, parseLabel, parseName } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
+import { Failure } from '../failure.ts'
 import { loadConfig, type MeshEntry } from '../home/config.ts'
 import { defaultName } from '../local/local-mesh.ts'
 import { onlineIn } from '../session/online.ts'
@@ -40,7 +41,13 @@ export function consents(context: Context): Promise<boolean> {
 async function startMesh(context: Context): Promise<boolean> {
   if (!(await askConsent(context, 'You are in no mesh yet. Start one on this machine?'))) return false
   const { startDetached } = await import('../local/detached.ts')
-  await startDetached(context, {})
+  try {
+    await startDetached(context, {})
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code !== 'port_taken') throw error
+    // Any port will do: the membership remembers it.
+    await startDetached(context, { port: 0 })
+  }
   return true
 }
 
