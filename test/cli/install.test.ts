@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { guide } from '../../apps/cli/src/claude/guide.ts'
@@ -109,7 +109,7 @@ describe('install and uninstall', () => {
     expect(user.files()).toEqual(installed)
     await user.changed('uninstall')
     expect(user.files()).toEqual(before)
-    expect(existsSync(join(user.machine.home, 'CLAUDEMESH.md'))).toBe(false)
+    expect(readdirSync(user.machine.home)).toEqual([])
     expect(await user.changed('uninstall')).toEqual([])
   })
 
@@ -123,7 +123,7 @@ describe('install and uninstall', () => {
   })
 
   test.each([
-    ['after an uninstall with its record', true],
+    ['with the record of the install', true],
     ['without a record', false],
   ])('where others wrote in between, only ours goes: %s', async (_what, recorded) => {
     await using user = new User({ '.claude.json': state, '.claude/settings.json': settings })
@@ -133,7 +133,7 @@ describe('install and uninstall', () => {
     const added = json(user.settings)
     added.hooks['Stop']?.push({ hooks: [{ type: 'command', server: 'theirs' }] })
     writeFileSync(user.settings, JSON.stringify({ ...added, theme: 'dark' }))
-    if (!recorded) writeFileSync(join(user.machine.home, 'install.json'), '{"version":1,"files":{}}', { mode: 0o600 })
+    if (!recorded) rmSync(join(user.machine.home, 'install.json'))
     await user.changed('uninstall')
     expect(json(user.state)).toEqual({ ...JSON.parse(state), numStartups: 6 })
     expect(json(user.settings)).toEqual({

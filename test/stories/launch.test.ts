@@ -170,6 +170,24 @@ describe('in a terminal', () => {
     expect(started).toBe(true)
   })
 
+  test('of several meshes one is chosen, each shown with its peers; its broker may be away', async () => {
+    await using other = await Machine.up()
+    const { meshes } = await other.json<{ meshes: { url: string }[] }>(['list'])
+    await other.json(['create', 'team', '--broker', meshes[0]?.url.replace(/\/ws$/, '') ?? ''])
+    const chosen = async () => {
+      const answers = [
+        ['navigate', '\u001b[B'],
+        ['Continue?', 'n'],
+      ] as const
+      return (await launched({ name: 'Chooser', role: '', groups: '' }, answers, other.home)).screen
+    }
+    const screen = await chosen()
+    expect(screen).toContain('local (0 peers online)')
+    expect(screen).toContain('Mesh: team (0 peers online)')
+    await other.json(['down'])
+    expect(await chosen()).toContain('Mesh: team (broker unreachable; messages wait)')
+  })
+
   test('a wrong answer is refused with the rule and asked again', async () => {
     const { screen, started } = await launched({ role: '', groups: '', mesh: 'local' }, [
       ['Name:', '\u0015broker'],

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
@@ -31,8 +32,9 @@ export function loadRecord(home: string): InstallRecord {
   return parsed.data.files
 }
 
-/** Keeps the record, readable by its user alone. */
+/** Keeps the record, readable by its user alone; an empty one goes. */
 export function saveRecord(home: string, files: InstallRecord): void {
+  if (Object.keys(files).length === 0) return rmSync(file(home), { force: true })
   ensurePrivateFolder(home)
   replacePrivate(file(home), `${JSON.stringify({ version: 1, files }, null, 2)}\n`)
 }

@@ -48,7 +48,7 @@ export function unregister(context: Context): Promise<string[]> {
     const all = [...ours, ...elsewhere.map(([path, { kind }]) => ({ path, kind, part: partOf(context, kind, path) }))]
     const changes = all.map((place) => planRemove(place, known[place.path])).filter((change) => change.from !== change.to)
     write(changes)
-    if (Object.keys(known).length > 0) saveRecord(context.home, {})
+    saveRecord(context.home, {})
     removeFolders(Object.values(known).flatMap(({ folders }) => folders))
     return changes.map((change) => change.path)
   })
