@@ -11,8 +11,6 @@ interface Rule {
 const noState = 'shared state is not built yet'
 const noMemory = 'memory is not built yet'
 const noFiles = 'files are not built yet'
-const noWizard = 'the wizard is not built yet; launch takes flags'
-const noInstall = 'install is not built yet; launch brings the plugin along'
 
 /** Every observable sentence of the specification, in our words. A test cites a rule by `verifies('id')`. */
 export const rules = {
@@ -47,9 +45,8 @@ export const rules = {
   'wizard.asks-what-is-missing': {
     section: '1',
     says: 'Launch asks for each argument that is missing, one line per question, and for none that was given.',
-    later: noWizard,
   },
-  'wizard.optional-empty': { section: '1', says: 'Enter alone skips an optional question.', later: noWizard },
+  'wizard.optional-empty': { section: '1', says: 'Enter alone skips an optional question.' },
   'launch.confirms': { section: '1', says: 'Without -y launch explains what it will do and asks to continue.' },
   'launch.single-mesh': { section: '1', says: 'A single mesh is selected without a question.' },
 
@@ -87,7 +84,7 @@ export const rules = {
   'views.taught': { section: '7 views', says: 'The instructions teach to send each audience its own message instead of one broadcast.' },
 
   // 8 AI context
-  'context.file-installed': { section: '8 context', says: 'install copies the guide CLAUDEMESH.md to the claudemesh home folder.', later: noInstall },
+  'context.file-installed': { section: '8 context', says: 'install copies the guide CLAUDEMESH.md to the claudemesh home folder.' },
   'context.tools': { section: '8 context', says: 'The instructions say which tool is for what.' },
   'context.group-roles': { section: '8 context', says: 'They say how to read roles: a lead gathers, a member contributes, an observer watches.' },
   'context.audience': { section: '8 context', says: 'They say when to address a peer, a group or everybody.' },
@@ -166,12 +163,12 @@ export const rules = {
   'launch.no-double-flags': { section: '9', says: 'A --dangerously flag of the user is passed once, never doubled.' },
 
   // 10 Commands
-  'cli.install': { section: '10', says: 'install registers the MCP server and the hooks with Claude Code, uninstall removes them.', later: noInstall },
+  'cli.install': { section: '10', says: 'install registers the MCP server and the hooks with Claude Code, uninstall removes them.' },
   'cli.join': { section: '10', says: 'join makes a key pair and enrols it with the broker.' },
   'cli.leave': { section: '10', says: 'leave takes this machine out of a mesh.' },
   'cli.list': { section: '10', says: 'list shows the meshes that this machine joined.' },
   'cli.status': { section: '10', says: 'status tells for each mesh whether its broker answers.' },
-  'cli.doctor': { section: '10', says: 'doctor checks what may be wrong.', later: 'doctor is not built yet; status tells whether the brokers answer' },
+  'cli.doctor': { section: '10', says: 'doctor checks what may be wrong.' },
   'cli.mcp': { section: '10', says: 'mcp is the MCP server that Claude Code starts.' },
   'cli.launch-mesh': { section: '10', says: '--mesh selects the mesh of the session.' },
   'cli.launch-join': { section: '10', says: '--join joins a mesh before the launch.' },

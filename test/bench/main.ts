@@ -5,6 +5,7 @@ import { printRows } from './table.ts'
 const benches: Record<string, () => Promise<Row[]>> = {
   crypto: async () => (await import('./crypto.ts')).cryptoBench(),
   latency: async () => (await import('./latency.ts')).latencyBench(),
+  launch: async () => (await import('./launch.ts')).launchBench(),
   relay: async () => (await import('./relay.ts')).relayBench(),
   start: async () => (await import('./start.ts')).startBench(),
 }

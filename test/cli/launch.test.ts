@@ -8,6 +8,10 @@ import { Machine } from './machine.ts'
 /** Stands in for Claude Code where only the start matters: writes down how it was started, then waits for a word on stdin or a signal. */
 const stub = `#!/usr/bin/env node
 const { readFileSync, writeFileSync } = require('node:fs')
+if (process.argv[2] === '--version') {
+  console.log(process.env.SAYS ?? '2.1.329 (Claude Code)')
+  process.exit(0)
+}
 const plugin = process.argv[process.argv.indexOf('--plugin-dir') + 1]
 const record = { argv: process.argv.slice(2), env: process.env, cwd: process.cwd(), mcp: JSON.parse(readFileSync(plugin + '/.mcp.json', 'utf8')) }
 writeFileSync(process.env.RECORD, JSON.stringify(record))
@@ -86,7 +90,7 @@ describe('launch', () => {
     verifies('identity.session-per-launch', 'launch.behaviour-stays-local')
     const keys: string[] = []
     for (const name of ['Alice', 'Bob']) {
-      const running = launch(['--name', name, '--role', 'dev', '--groups', 'frontend:lead'], { STAY: '1' })
+      const running = launch(['--name', name, '--role', 'dev', '--groups', 'frontend:lead', '-y'], { STAY: '1' })
       await running.printed(/started/)
       const handover = await fetchHandover(socketOf(started()))
       expect(handover).toMatchObject({ name, role: 'dev', groups: [{ name: 'frontend', role: 'lead' }], incarnation: 1, mesh: { slug: 'local' } })
@@ -98,7 +102,7 @@ describe('launch', () => {
   })
 
   test('keeps the key out of arguments, environment and files', async () => {
-    const running = launch(['--name', 'Alice'], { STAY: '1' })
+    const running = launch(['--name', 'Alice', '-y'], { STAY: '1' })
     await running.printed(/started/)
     const { seed } = await fetchHandover(socketOf(started()))
     const folder = dirname(socketOf(started()))
@@ -125,7 +129,7 @@ describe('launch', () => {
   test('started inside a Claude Code, leaves that one’s marks behind', async () => {
     await launch(['-y'], { CLAUDECODE: '1', CLAUDE_CODE_CHILD_SESSION: '1', CLAUDE_CODE_MESSAGING_SOCKET: '/x', CLAUDE_CODE_USE_BEDROCK: '1' }).ended
     const names = Object.keys(started().env).filter((name) => name.startsWith('CLAUDE'))
-    expect(names.sort()).toEqual(['CLAUDEMESH_HOME', 'CLAUDE_CODE_USE_BEDROCK'])
+    expect(names.sort()).toEqual(['CLAUDEMESH_HOME', 'CLAUDEMESH_SESSION', 'CLAUDE_CODE_USE_BEDROCK'])
   })
 
   test('run through a package manager, works where the user stands', async () => {
@@ -149,6 +153,11 @@ describe('launch', () => {
   })
 })
 
+test('with a Claude Code that messages cannot wake it says so and starts it all the same', async () => {
+  const ran = await launch(['-y'], { SAYS: '2.1.197 (Claude Code)' }).ended
+  expect(ran).toMatchObject({ code: 0, err: expect.stringMatching(/^claudemesh: Claude Code 2\.1\.197 is too old .* run: claude update\n$/) })
+})
+
 test('without its broker it says so, starts claude all the same, and ends as ever', async () => {
   await using other = new Machine()
   const { link } = await machine.json<{ link: string }>(['invite'])
@@ -168,6 +177,13 @@ describe('launch refuses with the remedy', () => {
   test('without a mesh', async () => {
     await using other = new Machine()
     expect(await other.refusal(['launch', '-y'], { env: { PATH: path } })).toMatchObject({ exit: 1, code: 'no_mesh' })
+  })
+  test.each([
+    [['launch'], '--name <name> --yes'],
+    [['launch', '--name', 'Alice'], 'add --yes'],
+  ])('%j without a terminal names the flags that are missing', async (args, flags) => {
+    const refusal = await machine.refusal(args, { env: { PATH: path } })
+    expect(refusal).toMatchObject({ exit: 2, code: 'usage', message: expect.stringContaining(flags) })
   })
   test.each([
     ['a reserved name', ['--name', 'broker']],

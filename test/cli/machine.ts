@@ -107,7 +107,7 @@ class Sink extends Writable {
 }
 
 /** A CLI process and what it has printed so far. */
-export class Running {
+export class Running implements AsyncDisposable {
   out = ''
   err = ''
   readonly ended: Promise<Ran>
@@ -154,5 +154,9 @@ export class Running {
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ran> {
     this.child.kill(signal)
     return this.ended
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
   }
 }

@@ -44,6 +44,7 @@ describe('arguments', () => {
 })
 
 describe('environment', () => {
+  const mark = { CLAUDEMESH_SESSION: request.handover }
   const parent = {
     CLAUDECODE: '1',
     CLAUDE_CODE_CHILD_SESSION: '1',
@@ -74,17 +75,17 @@ describe('environment', () => {
   }
 
   test('started inside a Claude Code: what that one is goes, what the user set stays', () => {
-    expect(plan({ ...request, env: { ...parent, ...user } }).env).toEqual(user)
+    expect(plan({ ...request, env: { ...parent, ...user } }).env).toEqual({ ...user, ...mark })
   })
 
   test('started from a plain shell: nothing is touched', () => {
     const env = { ...user, CLAUDE_CODE_ENTRYPOINT: 'mine', CLAUDE_EFFORT: 'low' }
-    expect(plan({ ...request, env }).env).toEqual(env)
+    expect(plan({ ...request, env }).env).toEqual({ ...env, ...mark })
   })
 
   test('the invite and the marks of the package manager’s script go', () => {
     const env = { ...user, CLAUDEMESH_INVITE: 'cm1:x#y', INIT_CWD: '/a', npm_lifecycle_event: 'claudemesh', npm_package_name: 'x', unset: undefined }
-    expect(plan({ ...request, env }).env).toEqual(user)
+    expect(plan({ ...request, env }).env).toEqual({ ...user, ...mark })
   })
 })
 
@@ -92,7 +93,12 @@ describe('files', () => {
   const { files } = plan(request)
 
   test('a plugin whose server starts this CLI and fetches the key from the socket', () => {
-    expect(Object.keys(files).sort()).toEqual(['plugin/.claude-plugin/plugin.json', 'plugin/.mcp.json', 'plugin/hooks/hooks.json'])
+    expect(Object.keys(files).sort()).toEqual([
+      'plugin/.claude-plugin/plugin.json',
+      'plugin/.mcp.json',
+      'plugin/hooks/hooks.json',
+      'plugin/skills/claudemesh/SKILL.md',
+    ])
     expect(json(files['plugin/.claude-plugin/plugin.json'])).toMatchObject({ name: 'claudemesh', version: '1.2.3' })
     expect(json(files['plugin/.mcp.json'])).toEqual({
       mcpServers: { mesh: { command: request.node, args: [request.script, 'mcp', '--handover', request.handover], alwaysLoad: true } },

@@ -1,17 +1,21 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { delimiter, dirname, join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { stripVTControlCharacters } from 'node:util'
 import type { Mesh } from '@claudemesh/client'
 import { systemClock } from '@claudemesh/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { launch, type LaunchFlags } from '../../apps/cli/src/commands/launch.ts'
+import { launch } from '../../apps/cli/src/commands/launch.ts'
 import type { Context } from '../../apps/cli/src/context.ts'
 import { loadConfig } from '../../apps/cli/src/home/config.ts'
 import { pickMesh } from '../../apps/cli/src/home/meshes.ts'
+import type { LaunchFlags } from '../../apps/cli/src/launch/questions.ts'
 import { Output } from '../../apps/cli/src/output.ts'
 import { connectMesh } from '../../apps/cli/src/session/connect.ts'
 import { Machine } from '../cli/machine.ts'
+import { freshStore } from '../harness/fresh-store.ts'
 import { verifies } from '../harness/verifies.ts'
 
 /** Stands in for Claude Code: starts the MCP server of its plugin as Claude Code does, prints the answer to initialize, and stays until told to go. */
@@ -78,15 +82,29 @@ test('peers see the session under its name, with its role and groups, and its MC
 })
 
 describe('in a terminal', () => {
-  /** What stands on the screen after a launch with these flags and this answer, and whether claude was started. */
-  async function launched(flags: LaunchFlags, answer?: string): Promise<{ screen: string; started: boolean }> {
-    const mark = join(machine.folder, `mark-${flags.name}`)
+  /** What stands on the screen after a launch with these flags, each answer typed when its question has come, and whether claude was started. */
+  async function launched(flags: LaunchFlags, answers: readonly (readonly [question: string, answer: string])[] = [], home = machine.home) {
+    const mark = join(machine.folder, `mark-${flags.name ?? answers[0]?.[1]}`)
     const [stdin, stdout] = [Object.assign(new PassThrough(), { isTTY: true }), Object.assign(new PassThrough(), { isTTY: true })]
-    if (answer !== undefined) stdin.write(`${answer}\n`)
+    // As with a terminal, the end of one prompt is not the end of it.
+    stdout.end = () => stdout
+    let screen = ''
+    let next = 0
+    let from = 0
+    stdout.on('data', (part: Buffer) => {
+      screen += part.toString()
+      const [question, answer] = answers[next] ?? []
+      const shown = question === undefined ? -1 : screen.indexOf(question, from)
+      if (shown < 0) return
+      next++
+      from = shown + 1
+      // Not before the prompt listens.
+      setImmediate(() => stdin.write(answer === 'Ctrl-C' ? '\u0003' : `${answer}\r`))
+    })
     const context = {
       env: { PATH: path, MARK: mark },
       cwd: machine.project,
-      home: machine.home,
+      home,
       node: process.execPath,
       script: fileURLToPath(new URL('../../apps/cli/src/main.ts', import.meta.url)),
       version: '0.0.0',
@@ -95,15 +113,17 @@ describe('in a terminal', () => {
       stdout,
       stderr: stdout,
     } as unknown as Context
-    expect(await launch(context, new Output(context, false), flags, [])).toBe(0)
-    return { screen: String(stdout.read() ?? ''), started: existsSync(mark) }
+    const code = await launch(context, new Output(context, false), flags, [])
+    return { code, screen: stripVTControlCharacters(screen), asked: next, started: existsSync(mark) }
   }
 
   test('the banner names the session and its mesh; --quiet leaves it out', async () => {
     verifies('launch.quiet')
     expect(await launched({ name: 'Loud', yes: true })).toMatchObject({ screen: expect.stringMatching(/Loud.* in .*local/), started: true })
-    expect(await launched({ name: 'Hush', yes: true, quiet: true })).toEqual({ screen: '', started: true })
+    expect(await launched({ name: 'Hush', yes: true, quiet: true })).toMatchObject({ screen: '', started: true })
   })
+
+  const given = { role: 'dev', groups: '', mesh: 'local' }
 
   test.each([
     ['', true],
@@ -112,11 +132,103 @@ describe('in a terminal', () => {
     ['No', false],
   ])('without -y it explains and asks; the answer %j means %s', async (answer, goes) => {
     verifies('launch.confirms')
-    const { screen, started } = await launched({ name: `Asked${answer}` }, answer)
-    expect(screen).toMatch(/send and receive peer messages without asking/)
-    expect(screen).toMatch(/text only/)
-    expect(screen).toMatch(/Continue\? \[Y\/n\]/)
-    expect(started).toBe(goes)
+    const { code, screen, started } = await launched({ ...given, name: `Asked${answer}` }, [['Continue?', answer]])
+    expect(screen).toContain(
+      [
+        'Autonomous mode',
+        'Claude will send and receive peer messages without',
+        'asking you first. Peers exchange text only — no file',
+        'access, no tool calls, no code execution.',
+        'Continue? [Y/n]',
+      ].join('\n'),
+    )
+    expect({ code, started }).toEqual({ code: 0, started: goes })
+  })
+
+  test('what is neither yes nor no is asked again', async () => {
+    const { screen, started } = await launched({ ...given, name: 'Unsure' }, [
+      ['Continue?', 'perhaps'],
+      ['answer y or n', '\u0015n'],
+    ])
+    expect(screen).toContain('answer y or n')
+    expect(started).toBe(false)
+  })
+
+  test('the wizard asks for each thing that is missing; Enter skips what is optional, a single mesh is chosen by itself', async () => {
+    verifies('wizard.asks-what-is-missing', 'wizard.optional-empty', 'launch.single-mesh')
+    await using watcher = await watching('local')
+    const { screen, started } = await launched({}, [
+      ['Name:', '\u0015Wanda'],
+      ['Role (optional):', ''],
+      ['Groups (optional):', 'frontend:lead, reviewers'],
+      ['Continue?', 'y'],
+    ])
+    expect(watcher.state.phase).toBe('ready')
+    expect(screen).toMatch(
+      /Name: Wanda[^]*Mesh: local \(1 peer online\)\n[^]*Role \(optional\):[^]*Groups \(optional\): frontend:lead, reviewers[^]*Autonomous mode/,
+    )
+    expect(started).toBe(true)
+  })
+
+  test('of several meshes one is chosen, each shown with its peers; its broker may be away', async () => {
+    await using other = await Machine.up()
+    const { meshes } = await other.json<{ meshes: { url: string }[] }>(['list'])
+    await other.json(['create', 'team', '--broker', meshes[0]?.url.replace(/\/ws$/, '') ?? ''])
+    const chosen = async () => {
+      const answers = [
+        ['navigate', '\u001b[B'],
+        ['Continue?', 'n'],
+      ] as const
+      return (await launched({ name: 'Chooser', role: '', groups: '' }, answers, other.home)).screen
+    }
+    const screen = await chosen()
+    expect(screen).toContain('local (0 peers online)')
+    expect(screen).toContain('Mesh: team (0 peers online)')
+    await other.json(['down'])
+    expect(await chosen()).toContain('Mesh: team (broker unreachable; messages wait)')
+  })
+
+  test('a wrong answer is refused with the rule and asked again', async () => {
+    const { screen, started } = await launched({ role: '', groups: '', mesh: 'local' }, [
+      ['Name:', '\u0015broker'],
+      ['reserved', '\u0015Nora'],
+      ['Continue?', 'n'],
+    ])
+    expect(screen).toContain('Name: Nora')
+    expect(started).toBe(false)
+  })
+
+  test('each flag skips its question', async () => {
+    const { screen, asked } = await launched({ ...given, name: 'Flagged' }, [['Continue?', 'n']])
+    expect(asked).toBe(1)
+    expect(screen).not.toMatch(/Name:|Role|Groups|Mesh:/)
+  })
+
+  test('Ctrl-C at a question starts nothing', async () => {
+    const { code, started } = await launched({ ...given, name: 'Interrupted' }, [['Continue?', 'Ctrl-C']])
+    expect({ code, started }).toEqual({ code: 130, started: false })
+  })
+
+  test('without a mesh it offers to start one on this machine; no means no', async () => {
+    const { screen, started, asked } = await launched({ name: 'Lonely' }, [['Start one on this machine?', 'n']], join(machine.folder, 'empty'))
+    expect({ started, asked }).toEqual({ started: false, asked: 1 })
+    expect(screen).not.toContain('Mesh:')
+  })
+
+  test('yes starts one, whatever else has the usual port, and the session is in it', async () => {
+    await using other = new Machine()
+    await freshStore(join(other.home, 'data'))
+    const usual = createServer().on('error', () => {})
+    usual.listen(7717, '127.0.0.1')
+    const answers = [
+      ['Start one on this machine?', 'y'],
+      ['Continue?', ''],
+    ] as const
+    const { screen, started } = await launched({ name: 'Founder', role: '', groups: '' }, answers, other.home)
+    usual.close()
+    expect(started).toBe(true)
+    expect(screen).toContain('Mesh: local (0 peers online)')
+    expect(await other.json(['status'])).toMatchObject({ meshes: [{ slug: 'local', reachable: true }] })
   })
 })
 

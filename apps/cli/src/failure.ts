@@ -2,6 +2,7 @@ export type FailureCode =
   | 'usage'
   | 'unsafe_file'
   | 'broken_config'
+  | 'bad_settings'
   | 'locked'
   | 'no_mesh'
   | 'already_joined'

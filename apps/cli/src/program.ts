@@ -60,6 +60,16 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
       if (result.failed) exit(1)
     })
 
+  command('install', 'register the MCP server and hooks with Claude Code, for plain claude starts').action(async (flags) =>
+    show(flags, (await import('./commands/install.ts')).install(context)),
+  )
+  command('uninstall', 'take back what install did').action(async (flags) => show(flags, (await import('./commands/install.ts')).uninstall(context)))
+
+  command('doctor', 'check what may be wrong and say how to mend it').action(async (flags) => {
+    const result = await (await import('./commands/doctor.ts')).doctor(context, output(flags))
+    output(flags).result(result)
+    if (result.failed) exit(1)
+  })
   command('launch', 'start Claude Code as a session of the mesh; its own arguments follow after --')
     .usage('[options] [-- <claude args>]')
     .addOption(nameFlag())
@@ -103,6 +113,10 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .addOption(nameFlag())
     .addOption(meshFlag())
     .action(async (tool, json, flags) => show(flags, (await import('./commands/call.ts')).call(context, tool, json, flags)))
+
+  command('completion', 'print a script that completes this program in your shell')
+    .addArgument(new Argument('<shell>', 'which').choices(['bash', 'zsh', 'fish', 'powershell']))
+    .action(async (shell, flags) => show(flags, (await import('./commands/completion.ts')).completion(program, shell)))
 
   command('tour', 'show two peers at work', true)
     .option('--port <port>', 'the port to serve (default 7717)', port)

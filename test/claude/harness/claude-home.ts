@@ -1,10 +1,12 @@
-import { mkdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const key = 'sk-ant-scripted-0123456789-0123456789-0123456789'
 
 /** A HOME in which Claude Code asks nothing at its start, for projects in `cwd`. */
 export function prepareHome(home: string, cwd: string): void {
+  // What a session has made of its home since then stays.
+  if (existsSync(join(home, '.claude.json'))) return
   mkdirSync(join(home, '.claude'), { recursive: true })
   const project = { hasTrustDialogAccepted: true, hasCompletedProjectOnboarding: true, projectOnboardingSeenCount: 5, allowedTools: [], mcpServers: {} }
   const state = {

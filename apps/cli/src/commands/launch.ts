@@ -1,48 +1,40 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline/promises'
 import { toB64u } from '@claudemesh/crypto'
 import type { Context } from '../context.ts'
-import { loadConfig, type MeshEntry } from '../home/config.ts'
-import { pickMesh } from '../home/meshes.ts'
+import type { MeshEntry } from '../home/config.ts'
 import { invocation } from '../invocation.ts'
+import { placeGuide } from '../home/guide-file.ts'
+import { atLeast, claudeVersion, inboxSince } from '../launch/claude-version.ts'
 import { farewell } from '../launch/farewell.ts'
 import { findClaude } from '../launch/find-claude.ts'
 import { HandoverServer } from '../launch/handover.ts'
-import { parsePersona, type Persona } from '../launch/persona.ts'
 import { plan } from '../launch/plan.ts'
+import type { LaunchFlags } from '../launch/questions.ts'
 import { runClaude } from '../launch/run-claude.ts'
 import { SessionFolder, sweepSessionFolders } from '../launch/session-folder.ts'
-import { defaultName } from '../local/local-mesh.ts'
+import { settle } from '../launch/settle.ts'
 import type { Output } from '../output.ts'
 import { reach } from '../session/reach.ts'
-import { joinMesh, membershipOf } from '../session/join-mesh.ts'
-
-export interface LaunchFlags {
-  readonly name?: string
-  readonly role?: string
-  readonly groups?: string
-  readonly mesh?: string
-  readonly join?: string
-  readonly quiet?: boolean
-  readonly yes?: boolean
-}
 
 /** Starts Claude Code as a session of the mesh and resolves with its exit code. The session's key lives in this process alone. */
 export async function launch(context: Context, output: Output, flags: LaunchFlags, claudeArgs: readonly string[]): Promise<number> {
   const claude = findClaude(context.env['PATH'])
-  const entry = await meshOf(context, flags)
-  const persona = parsePersona(flags, entry.name)
+  const version = claudeVersion(claude, context.env)
   const terminal = context.stdin.isTTY === true && output.isTerminal
-  if (terminal && !flags.quiet) banner(output, entry, persona)
-  if (terminal && !flags.yes && !(await agreed(context, output))) return 0
+  const settled = await settle(context, output, flags, terminal).catch(cancelled)
+  if (settled === 'cancelled') return 130
+  if (!settled) return 0
+  const { entry, persona } = settled
+  warnOfAge(output, await version)
   await warnOfSilence(context, output, entry)
   sweepSessionFolders(context.home, context.clock.now())
   using folder = SessionFolder.make(context.home)
   const handover = join(folder.path, 'key.sock')
-  const { node, script, version, env, home } = context
-  const start = plan({ name: persona.name, claudeArgs, env, folder: folder.path, node, script, version, handover })
+  const { node, script, env, home } = context
+  const start = plan({ name: persona.name, claudeArgs, env, folder: folder.path, node, script, version: context.version, handover })
   folder.write(start.files)
+  placeGuide(home)
   const session = { seed: toB64u(randomBytes(32)), sessionId: randomUUID(), home, mesh: entry, ...persona, groups: [...persona.groups] }
   await using keys = await HandoverServer.listen(handover, session)
   void keys
@@ -51,10 +43,10 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   return code
 }
 
-async function meshOf(context: Context, flags: LaunchFlags): Promise<MeshEntry> {
-  // A script that launches again and again joins once.
-  if (flags.join !== undefined) return (await membershipOf(context, flags.join)) ?? joinMesh(context, flags.join, flags.name ?? defaultName())
-  return pickMesh(loadConfig(context.home), flags.mesh)
+/** An older Claude Code takes part, but nothing wakes it. */
+function warnOfAge(output: Output, version: string | undefined): void {
+  if (version === undefined || atLeast(version, inboxSince)) return
+  output.note(`claudemesh: Claude Code ${version} is too old to be woken by messages; they wait for check_messages; run: claude update`)
 }
 
 /** A session without its broker is an ordinary Claude Code until the broker comes: worth a line, no reason to refuse. */
@@ -65,18 +57,8 @@ async function warnOfSilence(context: Context, output: Output, entry: MeshEntry)
   output.note(`claudemesh: the broker of ${entry.slug} is away (${reason ?? 'no answer'}); the session joins when it is back; ${remedy}`)
 }
 
-function banner(output: Output, entry: MeshEntry, persona: Persona): void {
-  const groups = persona.groups.map((group) => ` @${group.name}${group.role ? `:${group.role}` : ''}`).join('')
-  output.line(`${output.style('bold', persona.name)} in ${output.style('bold', entry.slug)}${persona.role ? ` · ${persona.role}` : ''}${groups}`, '')
-}
-
-async function agreed(context: Context, output: Output): Promise<boolean> {
-  output.line('Claude will send and receive peer messages without asking you first.')
-  output.line('Peers exchange text only: what a message asks for still needs the permissions you give.')
-  const prompt = createInterface({ input: context.stdin, output: context.stdout })
-  try {
-    return !/^n/i.test((await prompt.question('Continue? [Y/n] ')).trim())
-  } finally {
-    prompt.close()
-  }
+/** Ctrl-C at a question is no failure to report. */
+function cancelled(error: unknown): 'cancelled' {
+  if (error instanceof Error && error.name === 'ExitPromptError') return 'cancelled'
+  throw error
 }

@@ -1,6 +1,7 @@
 import type { Mesh } from '@claudemesh/client'
-import { serveMcp } from '@claudemesh/mcp'
+import { serveMcp, serveStandby } from '@claudemesh/mcp'
 import type { Context } from '../context.ts'
+import { sessionMark } from '../launch/environment.ts'
 
 export interface McpFlags {
   readonly handover?: string
@@ -12,6 +13,7 @@ export interface McpFlags {
 
 /** The MCP server of one Claude Code session, on stdin and stdout, until either end closes. The mesh is loaded and joined beside the handshake, never before it. */
 export async function mcp(context: Context, flags: McpFlags): Promise<void> {
+  if (flags.handover === undefined && context.env[sessionMark]) return standBy(context)
   const path = context.env['CLAUDE_CODE_MESSAGING_SOCKET']
   const token = context.env['CLAUDE_CODE_MESSAGING_TOKEN']
   let session: Promise<Mesh> | undefined
@@ -28,6 +30,13 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   await server[Symbol.asyncDispose]()
   const mesh = await session?.catch(() => undefined)
   await mesh?.close({ bye: flags.handover === undefined })
+}
+
+/** In a launched session the server of `install` has nothing to do: two would be two peers. */
+async function standBy({ stdin, stdout, version }: Context): Promise<void> {
+  const server = await serveStandby({ input: stdin, output: stdout, version })
+  await Promise.race([server.closed, stopSignal()])
+  await server[Symbol.asyncDispose]()
 }
 
 function stopSignal(): Promise<void> {

@@ -21,6 +21,11 @@ const noFollow = constants.O_NOFOLLOW ?? 0
 /** Makes the folder with mode 0700. Refuses one that others may enter, that somebody else owns, or that is a link. */
 export function ensurePrivateFolder(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 })
+  requirePrivateFolder(path)
+}
+
+/** Refuses a folder that others may enter, that somebody else owns, or that is a link. */
+export function requirePrivateFolder(path: string): void {
   const stats = lstatSync(path)
   if (!stats.isDirectory()) throw new Failure('unsafe_file', `${path} is not a folder; move it away`)
   refuseShared(path, stats, '700')

@@ -9,6 +9,9 @@ const ofPnpm = /^(INIT_CWD|npm_lifecycle_\w+|npm_command|npm_package_\w+|npm_exe
 // A secret with no use after the join.
 const invite = 'CLAUDEMESH_INVITE'
 
+/** Stands in the environment of a launched session. */
+export const sessionMark = 'CLAUDEMESH_SESSION'
+
 /** The environment for a new Claude Code: this one, without what a Claude Code around us told its children about itself. */
 export function claudeEnvironment(env: Env): Record<string, string> {
   const nested = env['CLAUDECODE'] !== undefined || env['CLAUDE_CODE_CHILD_SESSION'] !== undefined

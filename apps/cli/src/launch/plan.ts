@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { claudeEnvironment } from './environment.ts'
+import { claudeEnvironment, sessionMark } from './environment.ts'
 import { serverToolPrefix, pluginFiles } from './plugin.ts'
 
 export interface LaunchRequest {
@@ -27,7 +27,14 @@ export interface LaunchPlan {
 
 /** How Claude Code is started for a session: a pure function, so that what a launch does can be read in a table. */
 export function plan(request: LaunchRequest): LaunchPlan {
-  return { args: claudeArgs(request), env: claudeEnvironment(request.env), files: pluginFiles(request) }
+  // A server that `install` registered stands by where it sees the mark: the session has its own.
+  const env = { ...claudeEnvironment(request.env), [sessionMark]: request.handover }
+  return { args: claudeArgs(request), env, files: filesOf(request) }
+}
+
+function filesOf({ node, script, version, handover }: LaunchRequest): Record<string, string> {
+  const files = pluginFiles({ command: node, args: [script, 'mcp', '--handover', handover], version })
+  return Object.fromEntries(Object.entries(files).map(([path, text]) => [join('plugin', path), text]))
 }
 
 /**

@@ -1,30 +1,44 @@
 import { hookTool } from '@claudemesh/mcp'
+import { skill } from '../claude/guide.ts'
 
 /** The rule that allows every tool of the mesh's server and nothing else. */
 export const serverToolPrefix = 'mcp__plugin_claudemesh_mesh'
-const server = 'plugin:claudemesh:mesh'
 
 // SessionStart comes before the server is connected, SessionEnd after it is gone: neither can call it.
 const hookEvents = ['UserPromptSubmit', 'PreToolUse', 'PostToolUse', 'PostToolUseFailure', 'PermissionRequest', 'Notification', 'Stop', 'StopFailure'] as const
 
-/** The plugin that carries the mesh into one session: its MCP server and the hooks that keep its status true, by path inside the session folder. */
-export function pluginFiles(options: { node: string; script: string; version: string; handover: string }): Record<string, string> {
-  const manifest = { name: 'claudemesh', version: options.version, description: 'Encrypted messages between Claude Code sessions.' }
-  const mesh = {
-    command: options.node,
-    args: [options.script, 'mcp', '--handover', options.handover],
-    // Without this the model would only see the tools' names and would have to search for them.
-    alwaysLoad: true,
+export interface PluginOptions {
+  /** How the MCP server is started. */
+  readonly command: string
+  readonly args: readonly string[]
+  readonly version: string
+}
+
+/** The plugin that carries the mesh into Claude Code: its MCP server, the hooks that keep its status true and the guide as a skill, by path. */
+export function pluginFiles({ command, args, version }: PluginOptions): Record<string, string> {
+  const manifest = {
+    name: 'claudemesh',
+    version,
+    description: 'Encrypted messages between Claude Code sessions.',
+    author: { name: 'claudemesh' },
+    license: 'MIT',
   }
+  // Without alwaysLoad the model would only see the tools' names and would have to search for them.
+  const mesh = { command, args, alwaysLoad: true }
   return {
-    'plugin/.claude-plugin/plugin.json': json(manifest),
-    'plugin/.mcp.json': json({ mcpServers: { mesh } }),
-    'plugin/hooks/hooks.json': json({ hooks: Object.fromEntries(hookEvents.map((event) => [event, [{ hooks: [{ ...hook, input: inputOf(event) }] }]])) }),
+    '.claude-plugin/plugin.json': json(manifest),
+    '.mcp.json': json({ mcpServers: { mesh } }),
+    'hooks/hooks.json': json({ hooks: hooksFor('plugin:claudemesh:mesh') }),
+    'skills/claudemesh/SKILL.md': skill(),
   }
 }
 
-// A call of a tool that the server does not list: the model cannot see it, a hook can call it, and no process is started.
-const hook = { type: 'mcp_tool', server, tool: hookTool, timeout: 5 }
+/** The hooks by event, for the MCP server that Claude Code knows under this name. */
+export function hooksFor(server: string): Record<string, { hooks: object[] }[]> {
+  // A call of a tool that the server does not list: the model cannot see it, a hook can call it, and no process is started.
+  const hook = { type: 'mcp_tool', server, tool: hookTool, timeout: 5 }
+  return Object.fromEntries(hookEvents.map((event) => [event, [{ hooks: [{ ...hook, input: inputOf(event) }] }]]))
+}
 
 const inputOf = (event: string) => ({ event, ...(event === 'Notification' ? { notification_type: '${notification_type}' } : {}) })
 

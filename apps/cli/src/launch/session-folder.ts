@@ -44,26 +44,29 @@ export class SessionFolder implements Disposable {
 
 /** Removes folders of sessions that died without doing so themselves: ours, no links, over an hour old, owner gone. Returns what went. */
 export function sweepSessionFolders(home: string, now: number): string[] {
-  const swept: string[] = []
-  for (const parent of [sessions(home), tmpdir()]) {
-    for (const name of list(parent)) {
-      if (!name.startsWith(parent === tmpdir() ? 'claudemesh-s-' : prefix)) continue
-      const path = join(parent, name)
-      if (!isOrphan(path, now)) continue
-      rmSync(path, { recursive: true, force: true })
-      swept.push(path)
-    }
-  }
+  const swept = orphanFolders(home, now - orphanAge)
+  for (const path of swept) rmSync(path, { recursive: true, force: true })
   return swept
+}
+
+/** Folders of sessions that died, and were last touched before that time. */
+export function orphanFolders(home: string, before: number): string[] {
+  return [sessions(home), tmpdir()]
+    .flatMap((parent) =>
+      list(parent)
+        .filter((name) => name.startsWith(parent === tmpdir() ? 'claudemesh-s-' : prefix))
+        .map((name) => join(parent, name)),
+    )
+    .filter((path) => isOrphan(path, before))
 }
 
 const sessions = (home: string) => join(home, 'sessions')
 
-function isOrphan(path: string, now: number): boolean {
+function isOrphan(path: string, before: number): boolean {
   try {
     const stats = lstatSync(path)
     if (!stats.isDirectory() || (process.getuid !== undefined && stats.uid !== process.getuid())) return false
-    if (now - stats.mtimeMs < orphanAge) return false
+    if (stats.mtimeMs > before) return false
     return !isAlive(Number(readFileSync(join(path, owner), 'utf8')))
   } catch {
     return false

@@ -26,7 +26,7 @@ export async function startDetached(context: Context, options: UpOptions): Promi
   return new Promise((resolve, reject) => {
     child.once('message', (message) => {
       const said = word.parse(message)
-      if ('error' in said) return reject(new Failure('no_broker', said.error.message))
+      if ('error' in said) return reject(new Failure(said.error.code === 'port_taken' ? 'port_taken' : 'no_broker', said.error.message))
       child.disconnect()
       child.unref()
       resolve(said.ready)

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { isAlive, processMark } from '../home/alive.ts'
 import { ensurePrivateFolder, readPrivate, replacePrivate } from '../home/private-file.ts'
 
-const running = z.object({ pid: z.int().positive(), mark: z.string(), port: z.int(), url: z.string(), data: z.string() })
+const running = z.object({ pid: z.int().positive(), mark: z.string(), port: z.int(), url: z.string(), data: z.string(), version: z.string().optional() })
 
 /** The embedded broker of this user, as it wrote itself down. */
 export type Running = z.infer<typeof running>

@@ -4,17 +4,21 @@ export interface Reach {
   readonly reachable: boolean
   readonly ms?: number
   readonly reason?: string
+  /** Milliseconds by which the broker's clock is ahead of ours, to a second; where it tells. */
+  readonly clockOffset?: number
 }
 
 /** Whether the broker of a membership answers, within five seconds. */
-export async function reach(entry: Pick<MeshEntry, 'url'>): Promise<Reach> {
+export async function reach(entry: Pick<MeshEntry, 'url'>, now: () => number = Date.now): Promise<Reach> {
   const health = new URL('/healthz', entry.url.replace(/^ws/, 'http'))
   const started = performance.now()
   try {
     const response = await fetch(health, { signal: AbortSignal.timeout(5000) })
     await response.body?.cancel()
     if (!response.ok) return { reachable: false, reason: `answered ${response.status}` }
-    return { reachable: true, ms: Math.round(performance.now() - started) }
+    const ms = Math.round(performance.now() - started)
+    const date = Date.parse(response.headers.get('date') ?? '')
+    return { reachable: true, ms, ...(Number.isNaN(date) ? {} : { clockOffset: date - now() }) }
   } catch (error) {
     return { reachable: false, reason: reasonOf(error) }
   }

@@ -1,0 +1,73 @@
+import { ready, verifyChain } from '@claudemesh/crypto'
+import { MeshError, type MeshId, type RootPubkey } from '@claudemesh/protocol'
+import type { Context } from '../context.ts'
+import { loadConfig, type MeshEntry } from '../home/config.ts'
+import { findRunning } from '../local/runfile.ts'
+import { withMesh } from '../session/connect.ts'
+import { reach } from '../session/reach.ts'
+import { fail, pass, warn, type Check } from './check.ts'
+
+/** A broker refuses a session whose clock is five minutes off; half of that is worth a word. */
+const skew = { warn: 30_000, fail: 300_000 }
+
+/** The memberships of this user, each with its certificates, its broker and whether that lets them in. */
+export async function checkMeshes(context: Context): Promise<Check[]> {
+  let meshes: readonly MeshEntry[]
+  try {
+    meshes = loadConfig(context.home).meshes
+  } catch (error) {
+    const [says = '', ...remedy] = (error as Error).message.split('; ')
+    return [fail('meshes', says, remedy.join('; '))]
+  }
+  if (meshes.length === 0) return [warn('meshes', 'you are in none yet', 'run claudemesh up, or claudemesh join with an invite')]
+  return [...(await Promise.all(meshes.map((entry) => checkMesh(context, entry)))).flat(), ...checkLocal(context)]
+}
+
+async function checkMesh(context: Context, entry: MeshEntry): Promise<Check[]> {
+  const certificates = await checkChain(context, entry)
+  const broker = await reach(entry, () => context.clock.now())
+  if (!broker.reachable) {
+    const remedy = entry.data === undefined ? 'ask who runs it, or check the network' : 'start it: claudemesh up --detach'
+    return [certificates, fail(`${entry.slug} broker`, `${entry.url} is away (${broker.reason})`, remedy)]
+  }
+  const answers = pass(`${entry.slug} broker`, `${entry.url} answers in ${broker.ms} ms`)
+  return [certificates, answers, ...checkClock(entry, broker.clockOffset), await checkEntry(context, entry)]
+}
+
+async function checkChain({ clock }: Context, entry: MeshEntry): Promise<Check> {
+  const check = `${entry.slug} certificates`
+  try {
+    await ready()
+    const chain = verifyChain(entry.chain, { mesh: entry.mesh as MeshId, root: entry.root as RootPubkey, now: clock.now(), ends: 'member' })
+    return pass(check, `verify; you are ${chain.member.role} as ${chain.member.name}, without end`)
+  } catch (error) {
+    return fail(check, (error as Error).message, `claudemesh leave ${entry.slug}, then join with a new invite`)
+  }
+}
+
+function checkClock({ slug }: MeshEntry, offset: number | undefined): Check[] {
+  if (offset === undefined || Math.abs(offset) < skew.warn) return [pass(`${slug} clock`, 'agrees with the broker')]
+  const says = `this machine is ${Math.round(Math.abs(offset) / 1000)} s ${offset < 0 ? 'ahead of' : 'behind'} the broker`
+  return [(Math.abs(offset) < skew.fail ? warn : fail)(`${slug} clock`, says, 'set the clock, by NTP for instance')]
+}
+
+/** Whether the broker lets this member in: only a session tells. */
+async function checkEntry(context: Context, entry: MeshEntry): Promise<Check> {
+  const check = `${entry.slug} membership`
+  try {
+    const peers = await withMesh(context, entry, { name: entry.name, groups: [] }, (mesh) => Promise.resolve(mesh.peers().length))
+    return pass(check, `accepted; ${peers} ${peers === 1 ? 'peer' : 'peers'} online`)
+  } catch (error) {
+    const gone = error instanceof MeshError && error.code === 'unauthorized'
+    const remedy = gone
+      ? `you were removed or the mesh is gone: claudemesh leave ${entry.slug}, then join with a new invite`
+      : 'look into the log of the broker'
+    return fail(check, `refused: ${(error as Error).message}`, remedy)
+  }
+}
+
+function checkLocal({ home, version }: Context): Check[] {
+  const running = findRunning(home)
+  if (!running?.version || running.version === version) return []
+  return [warn('version', `the broker that runs here is ${running.version}, this is ${version}`, 'restart it: claudemesh down, then claudemesh up --detach')]
+}
