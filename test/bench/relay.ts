@@ -26,35 +26,57 @@ interface Figures {
 }
 
 const seconds = 3
-const here = (name: string) => new URL(`./relay/${name}.ts`, import.meta.url)
 
-async function usage(server: ChildProcess): Promise<Usage> {
-  server.send('usage')
-  const [answer] = (await once(server, 'message')) as [Usage]
-  return answer
+/** A process of the bench: its messages in order, none lost, and an error instead of a wait when it ends. */
+class Child {
+  readonly #process: ChildProcess
+  readonly #messages: unknown[] = []
+  #wake: () => void = () => {}
+
+  constructor(name: string, args: readonly string[] = [], execArgv: readonly string[] = []) {
+    this.#process = fork(new URL(`./relay/${name}.ts`, import.meta.url), [...args], { execArgv: [...execArgv] })
+    this.#process.on('message', (message) => {
+      this.#messages.push(message)
+      this.#wake()
+    })
+    this.#process.on('exit', () => this.#wake())
+  }
+
+  async next<T>(): Promise<T> {
+    while (this.#messages.length === 0) {
+      if (this.#process.exitCode !== null || this.#process.signalCode !== null) throw new Error('a process of the bench ended early')
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
+    return this.#messages.shift() as T
+  }
+
+  async ask<T>(question: object | string): Promise<T> {
+    this.#process.send(question)
+    return this.next()
+  }
+
+  async end(): Promise<void> {
+    this.#process.kill('SIGKILL')
+    if (this.#process.exitCode === null && this.#process.signalCode === null) await once(this.#process, 'exit')
+  }
 }
 
 async function measure(store: string, job: Omit<Job, 'port' | 'plain' | 'seconds'>): Promise<Figures> {
-  const server = fork(here('server'), [store], { execArgv: ['--expose-gc', '--max-semi-space-size=64'] })
-  const [{ port }] = (await once(server, 'message')) as [{ port: number }]
-  const loader = fork(here('load'))
-  const before = await usage(server)
-  loader.send({ ...job, port, plain: store === 'ceiling', seconds } satisfies Job)
-  const next = async () => {
-    const [event] = (await once(loader, 'message')) as [{ total: number }]
-    return event
+  const server = new Child('server', [store], ['--expose-gc', '--max-semi-space-size=64'])
+  const loader = new Child('load')
+  try {
+    const { port } = await server.next<{ port: number }>()
+    const before = await server.ask<Usage>('usage')
+    await loader.ask({ ...job, port, plain: store === 'ceiling', seconds } satisfies Job)
+    const [from, start] = [await server.ask<Usage>('usage'), performance.now()]
+    const { total } = await loader.next<{ total: number }>()
+    const wall = (performance.now() - start) / 1000
+    const to = await server.ask<Usage>('usage')
+    const cpu = (to.cpu.user + to.cpu.system - from.cpu.user - from.cpu.system) / 1e6
+    return { perCore: total / cpu, perSecond: total / wall, rssBefore: before.rss, rss: from.rss }
+  } finally {
+    await Promise.all([loader.end(), server.end()])
   }
-  await next()
-  const [from, start] = [await usage(server), performance.now()]
-  const { total } = await next()
-  const wall = (performance.now() - start) / 1000
-  const to = await usage(server)
-  for (const child of [loader, server]) {
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  }
-  const cpu = (to.cpu.user + to.cpu.system - from.cpu.user - from.cpu.system) / 1e6
-  return { perCore: total / cpu, perSecond: total / wall, rssBefore: before.rss, rss: from.rss }
 }
 
 const ratioRow = (bench: string, metric: string, value: number, baseline: number, unit: string, least?: number): Row => ({
@@ -123,7 +145,9 @@ async function idle(): Promise<Row[]> {
   const size = 2000
   const job = { shape: 'idle', size, depth: 0, durable: false } as const
   const plain = await measure('ceiling', job)
-  const broker = await measure('pglite:', job)
+  // The embedded store would add its own memory to the broker's.
+  await using postgres = await startPostgres()
+  const broker = await measure(await postgresUrl(postgres.url), job)
   const perSession = (figures: Figures) => (figures.rss - figures.rssBefore) / 1024 / size
   const [value, baseline] = [perSession(broker), perSession(plain)]
   return [

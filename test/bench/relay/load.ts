@@ -58,7 +58,7 @@ async function settle(lines: readonly Line[], job: Job): Promise<void> {
   if (job.plain) return
   for (const { raw } of lines) {
     raw.send(masked('{"type":"get_policy","id":"settled"}'))
-    for (let frame = await raw.next(); frame['id'] !== 'settled';) frame = await raw.next()
+    await raw.next((frame) => frame['id'] === 'settled')
   }
 }
 

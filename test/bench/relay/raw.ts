@@ -26,13 +26,15 @@ export class Raw {
     return raw
   }
 
-  /** The next frame, as JSON. */
-  next(): Promise<Record<string, unknown>> {
+  /** The next frame that matches, as JSON; the frames before it are dropped. */
+  next(matches: (frame: Record<string, unknown>) => boolean = () => true): Promise<Record<string, unknown>> {
     return new Promise((resolve) => {
       const before = this.onFrame
       this.onFrame = (payload) => {
+        const frame = JSON.parse(payload.toString()) as Record<string, unknown>
+        if (!matches(frame)) return
         this.onFrame = before
-        resolve(JSON.parse(payload.toString()) as Record<string, unknown>)
+        resolve(frame)
       }
       this.#read(Buffer.alloc(0))
     })
