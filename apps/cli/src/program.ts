@@ -98,7 +98,7 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .option('--lines', 'send each line of stdin as a message')
     .addOption(nameFlag())
     .addOption(new Option('--priority <priority>', 'how urgent').choices(['now', 'next', 'low']))
-    .addOption(new Option('--wait <rung>', 'return when it is').choices(['stored', 'received']).default('stored'))
+    .addOption(new Option('--wait <rung>', 'return when it is').choices(['stored', 'received', 'surfaced']).default('stored'))
     .addOption(meshFlag())
     .action(async (to, text, flags) => (await import('./commands/send.ts')).send(context, output(flags), [to], text, flags))
   command('inbox', 'wait for messages as a peer of your own')

@@ -135,6 +135,9 @@ export const delivery = schema.table(
     primaryKey({ columns: [t.messageId, t.recipientPubkey, t.meshId] }),
     index('delivery_queue_idx')
       .on(t.recipientPubkey, t.meshId, t.seq)
-      .where(sql`rung = 'stored'`),
+      .where(sql`rung in ('stored', 'received')`),
   ],
 )
+
+/** The rungs on which a delivery still waits for its recipient. Written out, because a planner matches no parameters to the index of the queue. */
+export const inQueue = sql`${delivery.rung} in ('stored', 'received')`

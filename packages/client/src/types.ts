@@ -53,6 +53,8 @@ export interface ConnectOptions {
   readonly dial: Dial
   readonly random?: Random
   readonly policyPin?: PolicyPin
+  /** Messages that an earlier process of this session showed: they are not taken in again. */
+  readonly shown?: readonly MessageId[]
   /** Keep dialling when the first attempt finds no broker; otherwise `connect` rejects with `unavailable`. */
   readonly persist?: boolean
 }
@@ -152,6 +154,8 @@ export interface RecipientStatus {
   readonly at: number
   readonly reason?: string | undefined
   readonly connected: boolean
+  /** With `surfaced`: whether the recipient said so itself, sealed. Otherwise it is the broker's word. */
+  readonly proven?: boolean
 }
 
 export interface MessageStatus {
@@ -204,7 +208,11 @@ export interface MeshEvents {
     readonly rung: Rung
     readonly at: number
     readonly reason?: string | undefined
+    /** As in a recipient's status. */
+    readonly proven?: boolean
   }
+  /** The reader has seen these messages. */
+  surfaced: readonly MessageId[]
   /** Messages of a sender that did not arrive within the grace period. */
   gap: { readonly from: string; readonly session: SessionPubkey; readonly missing: number }
   state: ConnectionState

@@ -92,9 +92,9 @@ function statusOf({ id, delivered, recipients }: MessageStatus): object {
   return {
     id,
     delivered,
-    recipients: recipients.map(({ name, rung, at, reason, connected }) => ({
+    recipients: recipients.map(({ name, rung, at, reason, connected, proven }) => ({
       name,
-      rung,
+      rung: proven === false ? `${rung} (the broker says so, no proof)` : rung,
       at: new Date(at).toISOString(),
       ...(reason === undefined ? {} : { reason }),
       connected,
@@ -110,7 +110,7 @@ function checkMessages(mesh: Mesh, notices: Notices | undefined): string {
     if (!message) break
     const framed = framePeerMessages([message], { maxText: longestText })
     if (frames.length > 0 && length + framed.length > longestAnswer) break
-    mesh.inbox.remove([message.id])
+    mesh.surfaced([message])
     frames.push(framed)
     length += framed.length
   }

@@ -56,11 +56,12 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
     const { peers, tokens } = peerTable(routed.missing.filter((presence) => !had.has(presence.key)))
     return { messageId, queued: added.length + named.keys.length - fresh.keys.length, missing: peers, tokens, gone: [...routed.gone] }
   },
-  receipt: ({ kernel, mesh, me }, { received, failed }) => {
+  receipt: ({ kernel, mesh, me }, { received, surfaced = [], failed }) => {
     const receipt = { meshId: mesh.id, recipient: me.key, at: kernel.clock.now() }
-    for (const messageId of received) {
+    for (const messageId of received) kernel.writer.receive({ ...receipt, messageId, rung: 'received', reason: '' })
+    for (const messageId of surfaced) {
       me.link?.feed.taken(messageId)
-      kernel.writer.receive({ ...receipt, messageId, rung: 'received', reason: '' })
+      kernel.writer.receive({ ...receipt, messageId, rung: 'surfaced', reason: '' })
     }
     for (const { messageId, reason } of failed) {
       me.link?.feed.taken(messageId)

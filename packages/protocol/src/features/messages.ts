@@ -39,7 +39,7 @@ export const messages = {
     output: ack,
   }),
   push: event('push', {
-    doc: 'An envelope for this session. It comes again after a reconnect until it is received, so it may repeat.',
+    doc: 'An envelope for this session. It comes again on each new connection until it is surfaced or refused, so it may repeat.',
     body: {
       messageId,
       id: clientId,
@@ -57,9 +57,10 @@ export const messages = {
     },
   }),
   receipt: notice('receipt', {
-    doc: 'The client opened and verified these messages (received), or refused them by name (failed).',
+    doc: 'The client opened and verified these messages (received), showed them to their reader (surfaced), or refused them by name (failed). What is received stays queued.',
     body: {
       received: z.array(messageId).max(limits.receiptsPerFrame),
+      surfaced: z.array(messageId).max(limits.receiptsPerFrame).optional(),
       failed: z.array(z.object({ messageId, reason: z.string().max(64) })).max(limits.receiptsPerFrame),
     },
   }),
@@ -74,6 +75,9 @@ export const messages = {
     output: { messageId, delivered: z.boolean(), deliveredAt: millis.optional(), recipients: z.array(recipientState.extend({ connected: z.boolean() })) },
   }),
 }
+
+/** What a recipient’s client seals to the sender, as a message of the kind `receipt`: the ids that were shown to their reader. */
+export const sealedReceipt = z.object({ surfaced: z.array(messageId).max(limits.receiptsPerFrame) })
 
 const target = z.string().min(1).max(160)
 
