@@ -69,7 +69,7 @@ test('a broker that repeats what an earlier process of the session showed shows 
   const { id } = await alice.send({ to: 'Bob', message: 'pay 10' })
   bob.surfaced([await next(bob, 'message')])
   await next(alice, 'delivery', ({ proven }) => proven === true)
-  const [push] = evil.told.filter((frame) => frame.type === 'push')
+  const push = evil.told.find((frame) => frame.type === 'push')
   await bob.close()
   const again = await mesh.peer('Bob', { identity: bob.identity, session: { ...session, incarnation: 2 }, dial: evil.dial, options: { shown: [id] } })
   if (push) evil.say(push)

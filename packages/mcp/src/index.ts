@@ -1,3 +1,4 @@
+export type { Ledger, LedgerEntry } from './delivery/ledger.ts'
 export { frameData, framePeerMessages, type FrameOptions } from './frame.ts'
 export { hookTool } from './hook.ts'
 export { Notices } from './notices.ts'

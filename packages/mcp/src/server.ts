@@ -3,6 +3,7 @@ import type { Mesh } from '@claudemesh/client'
 import { MeshError, silent, type Clock, type Log, type Tool } from '@claudemesh/protocol'
 import { z } from 'zod'
 import { Delivery } from './delivery/delivery.ts'
+import type { Ledger } from './delivery/ledger.ts'
 import { inboxSocket } from './delivery/socket.ts'
 import { frameData } from './frame.ts'
 import { hookEvent, hookTool } from './hook.ts'
@@ -18,6 +19,8 @@ export interface ServeOptions {
   readonly version: string
   readonly clock: Clock
   readonly log?: Log
+  /** What an earlier server of this session left, asked for once the mesh is there. */
+  readonly ledger?: () => Ledger | undefined
   /** The session inbox of the Claude Code that started this server. Without it messages wait for check_messages. */
   readonly inbox?: { readonly path: string; readonly token?: string }
 }
@@ -71,6 +74,7 @@ class Session {
   readonly #notices = new Notices()
   readonly #stops: (() => void)[] = []
   #mesh: Promise<Mesh> | undefined
+  #delivery: Delivery | undefined
   #stopped = false
 
   constructor(options: ServeOptions) {
@@ -91,8 +95,9 @@ class Session {
       const mesh = await connecting
       if (this.#stopped) return
       this.#stops.push(this.#notices.watch(mesh))
-      if (!inbox) return
-      const delivery = new Delivery({ mesh, clock, log, post: inboxSocket(inbox), notices: this.#notices })
+      const post = inbox ? { post: inboxSocket(inbox) } : {}
+      const delivery = new Delivery({ mesh, clock, log, notices: this.#notices, ledger: this.#o.ledger?.(), ...post })
+      this.#delivery = delivery
       this.#stops.push(() => delivery.stop())
     } catch (error) {
       log('error', 'mesh_failed', { error: error instanceof MeshError ? error.code : 'internal' })
@@ -107,7 +112,7 @@ class Session {
   async call(name: string, args: unknown): Promise<{ content: { type: 'text'; text: string }[]; isError?: boolean }> {
     try {
       const mesh = await this.#connected()
-      if (name === hookTool) return text(hookEvent(mesh, args))
+      if (name === hookTool) return text(hookEvent(mesh, this.#delivery, args))
       const result = await runTool(mesh, name, args, this.#notices)
       return text(typeof result === 'string' ? result : frameData('mesh-data', result))
     } catch (error) {

@@ -1,7 +1,7 @@
-import type { Mesh } from '@claudemesh/client'
-import { serveMcp, serveStandby } from '@claudemesh/mcp'
+import { serveMcp, serveStandby, type Ledger } from '@claudemesh/mcp'
 import type { Context } from '../context.ts'
 import { sessionMark } from '../launch/environment.ts'
+import type { ModelSession } from '../session/model-session.ts'
 
 export interface McpFlags {
   readonly handover?: string
@@ -16,9 +16,16 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   if (flags.handover === undefined && context.env[sessionMark]) return standBy(context)
   const path = context.env['CLAUDE_CODE_MESSAGING_SOCKET']
   const token = context.env['CLAUDE_CODE_MESSAGING_TOKEN']
-  let session: Promise<Mesh> | undefined
+  let session: Promise<ModelSession> | undefined
+  let ledger: Ledger | undefined
   const server = await serveMcp({
-    mesh: () => (session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags))),
+    mesh: async () => {
+      session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags))
+      const connected = await session
+      ledger = connected.ledger
+      return connected.mesh
+    },
+    ledger: () => ledger,
     input: context.stdin,
     output: context.stdout,
     version: context.version,
@@ -28,8 +35,8 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   await Promise.race([server.closed, stopSignal()])
   // Claude Code kills half a second after it asked; the broker is told as much of the end as fits into that.
   await server[Symbol.asyncDispose]()
-  const mesh = await session?.catch(() => undefined)
-  await mesh?.close({ bye: flags.handover === undefined })
+  const connected = await session?.catch(() => undefined)
+  await connected?.mesh.close({ bye: flags.handover === undefined })
 }
 
 /** In a launched session the server of `install` has nothing to do: two would be two peers. */

@@ -40,6 +40,13 @@ export function hooksFor(server: string): Record<string, { hooks: object[] }[]> 
   return Object.fromEntries(hookEvents.map((event) => [event, [{ hooks: [{ ...hook, input: inputOf(event) }] }]]))
 }
 
-const inputOf = (event: string) => ({ event, ...(event === 'Notification' ? { notification_type: '${notification_type}' } : {}) })
+const inputs: Record<string, object> = {
+  UserPromptSubmit: { prompt: '${prompt}', transcript: '${transcript_path}' },
+  PostToolUse: { transcript: '${transcript_path}' },
+  Stop: { transcript: '${transcript_path}' },
+  Notification: { notification_type: '${notification_type}' },
+}
+
+const inputOf = (event: string) => ({ event, ...inputs[event] })
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
