@@ -24,11 +24,16 @@ interface HookArgs {
 }
 
 /** Takes an event of Claude Code: the status follows it, what the session saw is surfaced. Answers what the hook must answer, `{}` where there is nothing to say. */
-export function hookEvent(mesh: Mesh, delivery: Delivery | undefined, args: unknown): string {
+export function hookEvent(mesh: Mesh, delivery: Delivery | undefined, args: unknown, heard: (activity: Activity) => void = () => {}): string {
   const { event, notification_type: notice, prompt, transcript } = (args ?? {}) as HookArgs
   const activity = event === 'Notification' ? activityAtNotice[String(notice)] : activityAt[String(event)]
+  const become = (now: Activity) => {
+    followActivity(mesh, now)
+    delivery?.active(now)
+    heard(now)
+  }
   if (!delivery) {
-    if (activity !== undefined) follow(mesh, activity)
+    if (activity !== undefined) become(activity)
     return '{}'
   }
   if (typeof transcript === 'string' && transcript.startsWith('/')) delivery.transcriptAt(transcript)
@@ -38,16 +43,13 @@ export function hookEvent(mesh: Mesh, delivery: Delivery | undefined, args: unkn
   const text = carries ? delivery.context(event) : undefined
   // With something to read the session goes on.
   const now = text === undefined ? activity : 'working'
-  if (now !== undefined) {
-    follow(mesh, now)
-    delivery.active(now)
-  }
+  if (now !== undefined) become(now)
   if (!fresh) return JSON.stringify({ decision: 'block', reason: 'This message of a peer was shown before.' })
   return text === undefined ? '{}' : JSON.stringify({ hookSpecificOutput: { hookEventName: event, additionalContext: text } })
 }
 
 /** Sets the status that the activity implies; a do-not-disturb set by hand stays. */
-function follow(mesh: Mesh, status: Activity): void {
+export function followActivity(mesh: Mesh, status: Activity): void {
   const now = mesh.me.status
   // Not awaited: the session waits for its hooks.
   if (now !== 'dnd' && now !== status) mesh.setStatus(status).catch(() => {})

@@ -2,13 +2,14 @@ import type { Readable, Writable } from 'node:stream'
 import type { Mesh } from '@claudemesh/client'
 import { MeshError, silent, type Clock, type Log, type Tool } from '@claudemesh/protocol'
 import { z } from 'zod'
-import { Delivery } from './delivery/delivery.ts'
+import { Delivery, type Activity } from './delivery/delivery.ts'
 import type { Ledger } from './delivery/ledger.ts'
 import { inboxSocket } from './delivery/socket.ts'
 import { frameData } from './frame.ts'
-import { hookEvent, hookTool } from './hook.ts'
+import { followActivity, hookEvent, hookTool } from './hook.ts'
 import { instructions } from './instructions.ts'
 import { Notices } from './notices.ts'
+import { Registry } from './registry.ts'
 import { runTool, toolList } from './tools.ts'
 
 export interface ServeOptions {
@@ -21,6 +22,8 @@ export interface ServeOptions {
   readonly log?: Log
   /** What an earlier server of this session left, asked for once the mesh is there. */
   readonly ledger?: () => Ledger | undefined
+  /** The file in which the Claude Code that started this server keeps what it is doing. */
+  readonly registry?: string
   /** The session inbox of the Claude Code that started this server. Without it messages wait for check_messages. */
   readonly inbox?: { readonly path: string; readonly token?: string }
 }
@@ -75,6 +78,7 @@ class Session {
   readonly #stops: (() => void)[] = []
   #mesh: Promise<Mesh> | undefined
   #delivery: Delivery | undefined
+  #registry: Registry | undefined
   #stopped = false
 
   constructor(options: ServeOptions) {
@@ -95,6 +99,7 @@ class Session {
       const mesh = await connecting
       if (this.#stopped) return
       this.#stops.push(this.#notices.watch(mesh))
+      this.#registry = this.#follow(mesh)
       const post = inbox ? { post: inboxSocket(inbox) } : {}
       const delivery = new Delivery({ mesh, clock, log, notices: this.#notices, ledger: this.#o.ledger?.(), ...post })
       this.#delivery = delivery
@@ -102,6 +107,19 @@ class Session {
     } catch (error) {
       log('error', 'mesh_failed', { error: error instanceof MeshError ? error.code : 'internal' })
     }
+  }
+
+  /** An interrupt fires no hook, and a dialog that is answered none at once: the registry file tells. */
+  #follow(mesh: Mesh): Registry | undefined {
+    const { registry: path, clock } = this.#o
+    if (path === undefined) return undefined
+    const changed = (activity: Activity) => {
+      followActivity(mesh, activity)
+      this.#delivery?.active(activity)
+    }
+    const registry = new Registry({ path, clock, changed })
+    this.#stops.push(() => registry.stop())
+    return registry
   }
 
   stop(): void {
@@ -112,7 +130,7 @@ class Session {
   async call(name: string, args: unknown): Promise<{ content: { type: 'text'; text: string }[]; isError?: boolean }> {
     try {
       const mesh = await this.#connected()
-      if (name === hookTool) return text(hookEvent(mesh, this.#delivery, args))
+      if (name === hookTool) return text(hookEvent(mesh, this.#delivery, args, (activity) => this.#registry?.heard(activity)))
       const result = await runTool(mesh, name, args, this.#notices)
       return text(typeof result === 'string' ? result : frameData('mesh-data', result))
     } catch (error) {

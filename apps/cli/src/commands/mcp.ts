@@ -1,3 +1,5 @@
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { serveMcp, serveStandby, type Ledger } from '@claudemesh/mcp'
 import type { Context } from '../context.ts'
 import { sessionMark } from '../launch/environment.ts'
@@ -26,6 +28,7 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
       return connected.mesh
     },
     ledger: () => ledger,
+    registry: join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`),
     input: context.stdin,
     output: context.stdout,
     version: context.version,

@@ -7,7 +7,7 @@ import type { Turn } from './socket.ts'
 /** Most characters of one message that are put into a session unasked. */
 export const maxText = 8000
 /** Most characters that Claude Code takes from a hook are 10,000. */
-export const maxContext = 9500
+const maxContext = 9500
 const maxBatch = 24_000
 
 const urgency = { now: 0, next: 1, low: 1 } as const
