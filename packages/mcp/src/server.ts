@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { Mesh } from '@claudemesh/client'
 import { MeshError, silent, type Clock, type Log, type Tool } from '@claudemesh/protocol'
 import { z } from 'zod'
+import { watchCard } from './card.ts'
 import { Delivery, type Activity } from './delivery/delivery.ts'
 import type { Ledger } from './delivery/ledger.ts'
 import { inboxSocket } from './delivery/socket.ts'
@@ -22,6 +23,8 @@ export interface ServeOptions {
   readonly log?: Log
   /** What an earlier server of this session left, asked for once the mesh is there. */
   readonly ledger?: () => Ledger | undefined
+  /** Hears at each change who the session is in the mesh, for when its model forgets. */
+  readonly card?: (text: string) => void
   /** The file in which the Claude Code that started this server keeps what it is doing. */
   readonly registry?: string
   /** The session inbox of the Claude Code that started this server. Without it messages wait for check_messages. */
@@ -100,6 +103,7 @@ class Session {
       if (this.#stopped) return
       this.#stops.push(this.#notices.watch(mesh))
       this.#registry = this.#follow(mesh)
+      if (this.#o.card) this.#stops.push(watchCard(mesh, clock, this.#o.card))
       const post = inbox ? { post: inboxSocket(inbox) } : {}
       const delivery = new Delivery({ mesh, clock, log, notices: this.#notices, ledger: this.#o.ledger?.(), ...post })
       this.#delivery = delivery

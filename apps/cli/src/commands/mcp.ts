@@ -1,8 +1,10 @@
+import { writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { serveMcp, serveStandby, type Ledger } from '@claudemesh/mcp'
 import type { Context } from '../context.ts'
 import { sessionMark } from '../launch/environment.ts'
+import { cardFile } from '../launch/plugin.ts'
 import type { ModelSession } from '../session/model-session.ts'
 
 export interface McpFlags {
@@ -28,6 +30,7 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
       return connected.mesh
     },
     ledger: () => ledger,
+    ...(flags.handover === undefined ? {} : { card: keepCard(join(dirname(flags.handover), cardFile)) }),
     registry: join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`),
     input: context.stdin,
     output: context.stdout,
@@ -47,6 +50,15 @@ async function standBy({ stdin, stdout, version }: Context): Promise<void> {
   const server = await serveStandby({ input: stdin, output: stdout, version })
   await Promise.race([server.closed, stopSignal()])
   await server[Symbol.asyncDispose]()
+}
+
+/** A card that cannot be kept is a convenience less. */
+const keepCard = (path: string) => (text: string) => {
+  try {
+    writeFileSync(path, text, { mode: 0o600 })
+  } catch {
+    // The session's folder goes when the session ends.
+  }
 }
 
 function stopSignal(): Promise<void> {
