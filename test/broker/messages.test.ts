@@ -201,6 +201,22 @@ onEveryStore((world) => {
       expect(await t.alice.wire.ask({ type: 'message_status', messageId })).toMatchObject({ delivered: true, recipients: [{ rung: 'surfaced' }] })
     })
 
+    test('remembers when each step was', async () => {
+      await using t = await three()
+      const start = world().broker.clock.now()
+      const { messageId } = await t.alice.send([t.bob.key], 'hello')
+      world().broker.clock.advance(1000)
+      t.bob.receive(messageId)
+      await t.alice.wire.next('delivery')
+      world().broker.clock.advance(1000)
+      t.bob.surface(messageId)
+      await t.alice.wire.next('delivery')
+      expect(await t.alice.wire.ask({ type: 'message_status', messageId })).toMatchObject({
+        storedAt: start,
+        recipients: [{ rung: 'surfaced', receivedAt: start + 1000, at: start + 2000 }],
+      })
+    })
+
     test('several words about one message at once leave the highest', async () => {
       await using t = await three()
       const { messageId } = await t.alice.send([t.bob.key], 'hello')

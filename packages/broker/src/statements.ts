@@ -103,7 +103,8 @@ export function receiptStatement(all: readonly Receipt[]) {
   const receipts = highest(all)
   const of = (pick: (receipt: Receipt) => string | number) => column(receipts.map((receipt) => pick(receipt)))
   return sql`
-    update mesh.delivery d set rung = r.rung, reason = nullif(r.reason, ${absent}), at = r.at
+    update mesh.delivery d set rung = r.rung, reason = nullif(r.reason, ${absent}), at = r.at,
+      received_at = case when r.rung = 'failed' then d.received_at else coalesce(d.received_at, r.at) end
     from unnest(${of((r) => r.meshId)}, ${of((r) => r.messageId)}, ${of((r) => r.recipient)}, ${of((r) => r.rung)}, ${of((r) => r.reason || absent)}, ${of((r) => r.at)}::bigint[])
       as r(mesh_id, message_id, recipient, rung, reason, at)
     where d.mesh_id = r.mesh_id and d.message_id = r.message_id and d.recipient_pubkey = r.recipient and (d.rung = 'stored' or (d.rung = 'received' and r.rung <> 'received'))

@@ -130,6 +130,7 @@ export const delivery = schema.table(
     rung: text('rung').$type<Rung>().notNull(),
     reason: text('reason'),
     at: millis('at').notNull(),
+    receivedAt: millis('received_at'),
   },
   (t) => [
     primaryKey({ columns: [t.messageId, t.recipientPubkey, t.meshId] }),

@@ -68,6 +68,7 @@ export class Outgoing {
     const heard = this.#heard.get(messageId)
     return {
       id: messageId,
+      storedAt: answer.storedAt,
       delivered: answer.delivered,
       ...(answer.deliveredAt === undefined ? {} : { deliveredAt: answer.deliveredAt }),
       recipients: answer.recipients.map(({ sessionPubkey, ...known }) => {

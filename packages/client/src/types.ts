@@ -71,6 +71,8 @@ export interface Peer {
   readonly fingerprint: string
   /** The broker's word. */
   readonly status: Status
+  /** When that status was set, where the broker knows. */
+  readonly since?: number
   /** The broker's word; false while a lost session may still return. */
   readonly connected: boolean
 }
@@ -154,12 +156,14 @@ export interface RecipientStatus {
   readonly at: number
   readonly reason?: string | undefined
   readonly connected: boolean
+  readonly receivedAt?: number | undefined
   /** With `surfaced`: whether the recipient said so itself, sealed. Otherwise it is the broker's word. */
   readonly proven?: boolean
 }
 
 export interface MessageStatus {
   readonly id: MessageId
+  readonly storedAt?: number | undefined
   readonly delivered: boolean
   readonly deliveredAt?: number
   readonly recipients: readonly RecipientStatus[]

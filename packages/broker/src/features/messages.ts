@@ -72,7 +72,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
   status: async ({ kernel, mesh, me }, { messageId }) => {
     await kernel.writer.settled()
     const [mine] = await kernel.db
-      .select({ id: message.id })
+      .select({ storedAt: message.createdAt })
       .from(message)
       .where(and(eq(message.meshId, mesh.id), eq(message.id, messageId), eq(message.senderMemberId, me.memberId)))
     if (!mine) throw new MeshError('not_found')
@@ -84,6 +84,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
     const delivered = states.length > 0 && states.every((row) => row.rung !== 'stored' && row.rung !== 'failed')
     return {
       messageId,
+      storedAt: mine.storedAt,
       delivered,
       ...(delivered ? { deliveredAt: Math.max(...states.map((row) => row.at)) } : {}),
       recipients: states.map((row) => ({
@@ -91,6 +92,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
         rung: row.rung,
         at: row.at,
         ...(row.reason === null ? {} : { reason: row.reason }),
+        ...(row.receivedAt === null ? {} : { receivedAt: row.receivedAt }),
         connected: mesh.presences.get(row.recipientPubkey)?.link !== undefined,
       })),
     }

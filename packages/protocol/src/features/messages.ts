@@ -72,7 +72,18 @@ export const messages = {
     doc: 'The rung of a sent message per recipient. Any session of the sending member may ask.',
     input: { messageId },
     reply: 'message_status_result',
-    output: { messageId, delivered: z.boolean(), deliveredAt: millis.optional(), recipients: z.array(recipientState.extend({ connected: z.boolean() })) },
+    output: {
+      messageId,
+      storedAt: millis.optional(),
+      delivered: z.boolean(),
+      deliveredAt: millis.optional(),
+      recipients: z.array(
+        recipientState.extend({
+          receivedAt: millis.optional().describe('When it came to that rung, also where it stands higher now.'),
+          connected: z.boolean(),
+        }),
+      ),
+    },
   }),
 }
 
