@@ -104,6 +104,9 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
   command('trace <id>', 'show each step of a message you sent, and where it stopped')
     .addOption(meshFlag())
     .action(async (id, flags) => show(flags, (await import('./commands/trace.ts')).trace(context, id, flags)))
+  command('continue', 'let through the messages that wait because their senders are over the budget').action(async (flags) =>
+    show(flags, (await import('./commands/continue.ts')).letContinue(context)),
+  )
   command('inbox', 'wait for messages as a peer of your own')
     .option('--follow', 'go on until Ctrl-C')
     .addOption(nameFlag())

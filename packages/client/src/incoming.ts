@@ -146,6 +146,7 @@ export class Incoming {
       priority: inner.p,
       text: inner.b,
       ...(inner.re === undefined ? {} : { re: inner.re }),
+      hops: inner.hops ?? 0,
       sentAt: inner.ts,
       receivedAt: now,
       verified,

@@ -129,6 +129,7 @@ export class Outgoing {
         p: priority,
         b: options.message,
         ...(options.re === undefined ? {} : { re: options.re }),
+        ...(options.hops === undefined || options.hops === 0 ? {} : { hops: options.hops }),
         ...(kind === undefined ? {} : { k: kind }),
         ...(mark === undefined ? {} : { pv: mark }),
       },

@@ -105,6 +105,8 @@ export interface ReceivedMessage {
   readonly text: string
   /** The message this one answers. */
   readonly re?: string
+  /** How many messages, each the cause of the next, led to this one since a user had a word in it; 0 when a user did. The sender's word. */
+  readonly hops: number
   readonly sentAt: number
   readonly receivedAt: number
   /** False only for plaintext in a mesh whose signed policy allows it. */
@@ -136,6 +138,8 @@ export interface SendOptions {
   readonly message: string
   readonly priority?: Priority
   readonly re?: string
+  /** As in a received message. */
+  readonly hops?: number
   readonly volatile?: boolean
 }
 

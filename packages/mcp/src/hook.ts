@@ -45,7 +45,11 @@ export function hookEvent(mesh: Mesh, delivery: Delivery | undefined, args: unkn
   const now = text === undefined ? activity : 'working'
   if (now !== undefined) become(now)
   if (!fresh) return JSON.stringify({ decision: 'block', reason: 'This message of a peer was shown before.' })
-  return text === undefined ? '{}' : JSON.stringify({ hookSpecificOutput: { hookEventName: event, additionalContext: text } })
+  const news = delivery.news()
+  return JSON.stringify({
+    ...(news === undefined ? {} : { systemMessage: news }),
+    ...(text === undefined ? {} : { hookSpecificOutput: { hookEventName: event, additionalContext: text } }),
+  })
 }
 
 /** Sets the status that the activity implies; a do-not-disturb set by hand stays. */

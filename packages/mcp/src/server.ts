@@ -4,6 +4,7 @@ import { MeshError, silent, type Clock, type Log, type Tool } from '@claudemesh/
 import { z } from 'zod'
 import { watchCard } from './card.ts'
 import { Delivery, type Activity } from './delivery/delivery.ts'
+import { defaultBudget, type Budget } from './delivery/guard.ts'
 import type { Ledger } from './delivery/ledger.ts'
 import { inboxSocket } from './delivery/socket.ts'
 import { frameData } from './frame.ts'
@@ -23,6 +24,8 @@ export interface ServeOptions {
   readonly log?: Log
   /** What an earlier server of this session left, asked for once the mesh is there. */
   readonly ledger?: () => Ledger | undefined
+  /** How much peers may make the session do; asked for once the mesh is there, sane defaults unless given. */
+  readonly budget?: () => Budget | undefined
   /** Hears at each change who the session is in the mesh, for when its model forgets. */
   readonly card?: (text: string) => void
   /** The file in which the Claude Code that started this server keeps what it is doing. */
@@ -33,6 +36,8 @@ export interface ServeOptions {
 
 /** A running server. Disposing it ends delivery and the MCP connection within 100 ms; the mesh is the caller's to close. */
 export interface McpServerHandle extends AsyncDisposable {
+  /** A person lets through what the budget held back. */
+  release(): void
   /** Settles when the client closed its end. */
   readonly closed: Promise<void>
 }
@@ -59,6 +64,7 @@ export async function serveMcp(options: ServeOptions): Promise<McpServerHandle> 
   await server.connect(new StdioServerTransport(options.input, options.output))
   return {
     closed,
+    release: () => session.release(),
     [Symbol.asyncDispose]: async () => {
       session.stop()
       await server.close()
@@ -105,7 +111,15 @@ class Session {
       this.#registry = this.#follow(mesh)
       if (this.#o.card) this.#stops.push(watchCard(mesh, clock, this.#o.card))
       const post = inbox ? { post: inboxSocket(inbox) } : {}
-      const delivery = new Delivery({ mesh, clock, log, notices: this.#notices, ledger: this.#o.ledger?.(), ...post })
+      const delivery = new Delivery({
+        mesh,
+        clock,
+        log,
+        notices: this.#notices,
+        ledger: this.#o.ledger?.(),
+        budget: this.#o.budget?.() ?? defaultBudget,
+        ...post,
+      })
       this.#delivery = delivery
       this.#stops.push(() => delivery.stop())
     } catch (error) {
@@ -126,6 +140,10 @@ class Session {
     return registry
   }
 
+  release(): void {
+    this.#delivery?.release()
+  }
+
   stop(): void {
     this.#stopped = true
     for (const stop of this.#stops) stop()
@@ -135,7 +153,7 @@ class Session {
     try {
       const mesh = await this.#connected()
       if (name === hookTool) return text(hookEvent(mesh, this.#delivery, args, (activity) => this.#registry?.heard(activity)))
-      const result = await runTool(mesh, name, args, this.#notices)
+      const result = await runTool(mesh, name, args, { notices: this.#notices, hops: this.#delivery?.hops ?? 0 })
       return text(typeof result === 'string' ? result : frameData('mesh-data', result))
     } catch (error) {
       // A hook must never hear of trouble: its text would reach the model.

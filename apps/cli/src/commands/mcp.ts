@@ -1,10 +1,11 @@
 import { writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { serveMcp, serveStandby, type Ledger } from '@claudemesh/mcp'
+import { serveMcp, serveStandby, type Budget, type Ledger } from '@claudemesh/mcp'
 import type { Context } from '../context.ts'
 import { sessionMark } from '../launch/environment.ts'
 import { cardFile } from '../launch/plugin.ts'
+import { watchRelease } from '../launch/release.ts'
 import type { ModelSession } from '../session/model-session.ts'
 
 export interface McpFlags {
@@ -22,14 +23,17 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   const token = context.env['CLAUDE_CODE_MESSAGING_TOKEN']
   let session: Promise<ModelSession> | undefined
   let ledger: Ledger | undefined
+  let budget: Budget | undefined
   const server = await serveMcp({
     mesh: async () => {
       session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags))
       const connected = await session
       ledger = connected.ledger
+      budget = connected.budget
       return connected.mesh
     },
     ledger: () => ledger,
+    budget: () => budget,
     ...(flags.handover === undefined ? {} : { card: keepCard(join(dirname(flags.handover), cardFile)) }),
     registry: join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`),
     input: context.stdin,
@@ -38,7 +42,9 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
     clock: context.clock,
     ...(path ? { inbox: { path, ...(token ? { token } : {}) } } : {}),
   })
+  const unwatch = flags.handover === undefined ? () => {} : watchRelease(dirname(flags.handover), () => server.release())
   await Promise.race([server.closed, stopSignal()])
+  unwatch()
   // Claude Code kills half a second after it asked; the broker is told as much of the end as fits into that.
   await server[Symbol.asyncDispose]()
   const connected = await session?.catch(() => undefined)

@@ -1,8 +1,9 @@
 import type { Mesh } from '@claudemesh/client'
 import { fromB64u, ready, sessionKey } from '@claudemesh/crypto'
-import type { Ledger } from '@claudemesh/mcp'
+import type { Budget, Ledger } from '@claudemesh/mcp'
 import type { MessageId } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
+import { loadBudget } from '../home/budget.ts'
 import { loadConfig } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
 import { fetchHandover, type Handover } from '../launch/handover.ts'
@@ -15,23 +16,26 @@ export interface ModelSession {
   readonly mesh: Mesh
   /** Only for a session that `launch` made. */
   readonly ledger?: Ledger
+  readonly budget: Budget
 }
 
 /** The session of an MCP server: the one `launch` made, or under a plain start of Claude Code one of its own. */
 export async function connectModel(context: Context, flags: McpFlags, { persist } = { persist: true }): Promise<ModelSession> {
   if (flags.handover === undefined) {
     const entry = pickMesh(loadConfig(context.home), flags.mesh ?? context.env['CLAUDEMESH_MESH'])
-    return { mesh: await connectMesh(context, entry, parsePersona(flags, entry.name), { persist }) }
+    const budget = loadBudget(context.home, entry.slug)
+    return { mesh: await connectMesh(context, entry, parsePersona(flags, entry.name), { persist }), budget }
   }
   const { handover, record, done } = await fetchHandover(flags.handover)
   await ready()
   const session = { key: sessionKey(fromB64u(handover.seed, 32)), incarnation: handover.incarnation, id: handover.sessionId }
   const { shown, offered, transcript } = handover.kept
+  const budget = loadBudget(handover.home, handover.mesh.slug)
   const extras = { session, persist, shown: shown as MessageId[] }
   const mesh = await connectMesh({ ...context, home: handover.home }, handover.mesh, personaOf(handover), extras)
   mesh.on('surfaced', (surfaced) => record({ surfaced }))
   mesh.on('state', ({ phase }) => phase === 'closed' && done())
-  return { mesh, ledger: { offered: offered as MessageId[], transcript, record } }
+  return { mesh, ledger: { offered: offered as MessageId[], transcript, record }, budget }
 }
 
 function personaOf(handover: Handover): Persona {

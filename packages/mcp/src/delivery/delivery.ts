@@ -2,7 +2,9 @@ import type { Mesh, ReceivedMessage } from '@claudemesh/client'
 import type { Clock, Log, MessageId } from '@claudemesh/protocol'
 import { fits, idsInFrames } from '../frame.ts'
 import type { Notices } from '../notices.ts'
+import { attribute } from '../visible.ts'
 import { contextOf, firstBatch, maxText, turnOf } from './batch.ts'
+import { Guard, type Budget } from './guard.ts'
 import type { Ledger } from './ledger.ts'
 import { Offers, type Offer } from './offers.ts'
 import { Pace } from './pace.ts'
@@ -17,6 +19,7 @@ export interface DeliveryOptions {
   readonly post?: Post
   readonly notices: Notices
   readonly ledger?: Ledger | undefined
+  readonly budget: Budget
 }
 
 /** What the session itself is doing, whatever its peers are told. */
@@ -39,6 +42,7 @@ export class Delivery {
   readonly #o: DeliveryOptions
   readonly #pace: Pace
   readonly #offers = new Offers()
+  readonly #guard: Guard
   /** Shown cut: their full text waits for check_messages and must not wake anybody again. */
   readonly #announced = new Set<MessageId>()
   /** Lost on the way through the socket at least once: these may go by any path. */
@@ -48,6 +52,8 @@ export class Delivery {
   readonly #inherited: Set<MessageId>
   readonly #off: (() => void)[]
   #transcript: string | undefined
+  /** Of the message that began this turn; undefined when a user did. */
+  #causedBy: number | undefined
   #activity: Activity = 'idle'
   #idleSince: number
   #retryAt = 0
@@ -59,11 +65,16 @@ export class Delivery {
   constructor(options: DeliveryOptions) {
     this.#o = options
     this.#pace = new Pace(options.clock)
+    this.#guard = new Guard(options.clock, options.budget)
+    for (const message of options.mesh.inbox.peek()) this.#guard.take(message)
     this.#idleSince = options.clock.now()
     this.#inherited = new Set(options.ledger?.offered)
     this.#transcript = options.ledger?.transcript
     this.#off = [
-      options.mesh.on('message', () => this.#soon()),
+      options.mesh.on('message', (message) => {
+        this.#guard.take(message)
+        this.#soon()
+      }),
       options.mesh.on('me', () => this.#soon()),
       options.mesh.on('surfaced', (ids) => this.#surfaced(ids)),
     ]
@@ -99,9 +110,32 @@ export class Delivery {
     const messages = [...this.#offers.take(ids), ...waiting]
     // A user may quote a frame; a turn of ours begins with one.
     const repeated = prompt.startsWith('<peer-message ') && ids.every((id) => this.#shown.has(id))
+    const hops = messages.map((message) => message.hops)
+    if (ids.length === 0) this.#causedBy = undefined
+    else if (this.#activity === 'idle') this.#causedBy = Math.max(0, ...hops)
+    else if (this.#causedBy !== undefined) this.#causedBy = Math.max(this.#causedBy, ...hops)
     this.#o.mesh.surfaced(messages)
     this.#soon()
     return !repeated
+  }
+
+  /** What a message bears that is sent now. */
+  get hops(): number {
+    return this.#causedBy === undefined ? 0 : this.#causedBy + 1
+  }
+
+  /** What the user should hear, once: whose messages wait for `claudemesh continue`. */
+  news(): string | undefined {
+    const held = this.#guard.news()
+    if (held.length === 0) return undefined
+    const whose = held.map(({ name, messages }) => `${attribute(name)} (${messages})`).join(', ')
+    return `claudemesh: messages wait because their senders are over the budget: ${whose}. Run \`claudemesh continue\` to let them through.`
+  }
+
+  /** A person lets through what the guard held back. */
+  release(): void {
+    this.#guard.release(Math.max(0, ...this.#o.mesh.inbox.peek().map((message) => message.hops)))
+    this.#soon()
   }
 
   /** The session went on after a hook's answer: what that answer carried was seen. */
@@ -119,12 +153,14 @@ export class Delivery {
     const { batch, text } = contextOf(wanted, notices.drain().lines)
     mesh.inbox.remove(batch.map((message) => message.id))
     this.#offers.add('context', batch, clock.now())
+    if (event === 'Stop') this.#causedBy = Math.max(0, ...batch.map((message) => message.hops))
     ledger?.record({ offered: batch.map((message) => message.id) })
     return text === '' ? undefined : text
   }
 
   #surfaced(ids: readonly MessageId[]): void {
     this.#offers.take(ids)
+    this.#guard.forget(ids)
     for (const id of ids) {
       for (const set of [this.#announced, this.#lost, this.#inherited]) set.delete(id)
       this.#shown.add(id)
@@ -159,7 +195,9 @@ export class Delivery {
 
   #showable(): ReceivedMessage[] {
     const quiet = this.#o.mesh.me.status === 'dnd'
-    return this.#o.mesh.inbox.peek().filter((message) => !this.#announced.has(message.id) && (!quiet || message.priority === 'now'))
+    return this.#o.mesh.inbox
+      .peek()
+      .filter((message) => !this.#announced.has(message.id) && !this.#guard.holds(message) && (!quiet || message.priority === 'now'))
   }
 
   /** What an earlier server posted is under way until the transcript says otherwise. */
