@@ -2,7 +2,7 @@ import type { Mesh } from '@claudemesh/client'
 import type { Clock } from '@claudemesh/protocol'
 
 /** What a session must know again after /clear, compaction or resume: who it is in the mesh, and what waits. At most some 200 tokens; nothing in it was written by a peer. */
-export function identityCard(mesh: Mesh): string {
+function identityCard(mesh: Mesh): string {
   const { name, role, groups, status, summary } = mesh.me
   const listed = groups.slice(0, 12).map((group) => `@${group.name}${group.role === undefined ? '' : `:${group.role}`}`)
   const more = groups.length > listed.length ? [`${groups.length - listed.length} more`] : []
