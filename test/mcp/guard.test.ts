@@ -1,6 +1,6 @@
 import { defaultBudget } from '@claudemesh/mcp'
 import { expect, test } from 'vitest'
-import { next } from '../harness/events.ts'
+import { next, seen } from '../harness/events.ts'
 import { McpClient, SessionInbox } from '../harness/mcp.ts'
 import { testMesh } from '../harness/mesh.ts'
 
@@ -99,4 +99,28 @@ test('another peer is not held for it', async () => {
   const { text } = await inbox.turn()
   expect(text).toContain('hello')
   expect(text).not.toContain('looping')
+})
+
+test('the sender of a held message is told that it waits, sealed', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { alice } = await desk(stack)
+  const { id } = await alice.send({ to: 'Bob', message: 'looping', hops: 99 })
+  expect(await next(alice, 'delivery', ({ held }) => held === true)).toMatchObject({ id, name: 'Bob', rung: 'received' })
+  expect(await alice.status(id)).toMatchObject({ recipients: [{ rung: 'received', held: true }] })
+})
+
+test('who meets do-not-disturb is told after half an hour, once', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, alice, bob, mcp } = await desk(stack)
+  await mcp.call('set_status', { status: 'dnd' })
+  const { id } = await alice.send({ to: 'Bob', message: 'when you can' })
+  await next(bob, 'message')
+  await mesh.advance(25 * 60_000)
+  expect(seen(alice, 'delivery').filter(({ held }) => held)).toEqual([])
+  await mesh.advance(7 * 60_000)
+  expect(await next(alice, 'delivery', ({ held }) => held === true)).toMatchObject({ id, rung: 'received' })
+  await mesh.advance(5 * 60_000)
+  expect(seen(alice, 'delivery').filter(({ held }) => held)).toEqual([])
+  expect((await mcp.call('check_messages')).text).toContain('when you can')
+  expect(await next(alice, 'delivery', ({ proven }) => proven === true)).toMatchObject({ id, rung: 'surfaced' })
 })

@@ -14,7 +14,7 @@ import {
 import type { Emitter } from './emitter.ts'
 import { Gaps } from './gaps.ts'
 import type { Inbox } from './inbox.ts'
-import { readProof } from './proofs.ts'
+import { readProof, type Proof } from './proofs.ts'
 import { Receipts } from './receipts.ts'
 import type { Roster } from './roster.ts'
 import type { MeshEvents, ReceivedMessage } from './types.ts'
@@ -38,8 +38,8 @@ export interface IncomingOptions {
   allowPlaintext(): boolean
   /** A verified message came, perhaps naming one of ours. */
   arrived(message: ReceivedMessage, policyMark: InnerMessage['pv']): void
-  /** A peer proves that it showed these messages of ours. */
-  proven(ids: readonly MessageId[], by: SessionPubkey, at: number): void
+  /** A peer says, sealed, what became of messages of ours. */
+  proven(proof: Proof, by: SessionPubkey, at: number): void
 }
 
 /** Shown ids are what keeps a lying broker from replaying to the next process of this session. */

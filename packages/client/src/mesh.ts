@@ -9,7 +9,7 @@ import { Incoming } from './incoming.ts'
 import { Invites } from './invites.ts'
 import { Outgoing } from './outgoing.ts'
 import { PolicyKeeper } from './policy.ts'
-import { Proofs } from './proofs.ts'
+import { Proofs, type Proof } from './proofs.ts'
 import { Receipts } from './receipts.ts'
 import { resolve } from './resolve.ts'
 import { Roster } from './roster.ts'
@@ -103,7 +103,7 @@ export class Mesh implements AsyncDisposable {
       events: this.#events,
       allowPlaintext: () => this.#policy.current?.allow.plaintext ?? false,
       arrived: (message, mark) => this.#arrived(message, mark),
-      proven: (ids, by, at) => this.#proven(ids, by, at),
+      proven: (proof, by, at) => this.#proven(proof, by, at),
     })
   }
 
@@ -170,9 +170,14 @@ export class Mesh implements AsyncDisposable {
     this.inbox.remove(ids)
     for (const { id, from, verified } of messages) {
       this.#incoming.shown(id)
-      if (verified) this.#proofs.add(from.session, id)
+      if (verified) this.#proofs.add(from.session, 'surfaced', id)
     }
     this.#events.emit('surfaced', ids)
+  }
+
+  /** These messages wait for long, by do-not-disturb or a budget: their senders are told, sealed. Tell each once. */
+  held(messages: readonly ReceivedMessage[]): void {
+    for (const { id, from, verified } of messages) if (verified) this.#proofs.add(from.session, 'held', id)
   }
 
   /** Throws `bad_name` when it is too long or contains invisible characters. */
@@ -327,9 +332,10 @@ export class Mesh implements AsyncDisposable {
     }
   }
 
-  #proven(ids: readonly MessageId[], session: SessionPubkey, at: number): void {
-    const name = this.#outgoing.nameOf(session)
-    for (const id of this.#outgoing.proven(ids, session, at)) this.#events.emit('delivery', { id, session, name, rung: 'surfaced', at, proven: true })
+  #proven({ surfaced, held }: Proof, session: SessionPubkey, at: number): void {
+    const one = { session, name: this.#outgoing.nameOf(session), at }
+    for (const id of this.#outgoing.proven('shown', surfaced, session, at)) this.#events.emit('delivery', { id, ...one, rung: 'surfaced', proven: true })
+    for (const id of this.#outgoing.proven('held', held, session, at)) this.#events.emit('delivery', { id, ...one, rung: 'received', held: true })
   }
 
   #policyChanged(token: string): void {

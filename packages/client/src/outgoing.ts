@@ -33,6 +33,9 @@ export interface OutgoingOptions {
   policyMark(): [number, string] | undefined
 }
 
+/** When each recipient said so. */
+type Heard = Readonly<Record<'shown' | 'held' | 'answered', Map<SessionPubkey, number>>>
+
 const patience = 60_000
 const remembered = 1000
 
@@ -41,7 +44,7 @@ export class Outgoing {
   readonly #o: OutgoingOptions
   readonly #counters: SendCounters
   /** Who proved to have shown, and who answered, which of the last messages. */
-  readonly #heard = new Map<MessageId, { readonly shown: Map<SessionPubkey, number>; readonly answered: Map<SessionPubkey, number> }>()
+  readonly #heard = new Map<MessageId, Heard>()
   readonly #proofs = new Set<MessageId>()
 
   constructor(options: OutgoingOptions) {
@@ -77,7 +80,8 @@ export class Outgoing {
         if (answered !== undefined) return { ...one, rung: 'answered' as const, at: answered }
         const shown = heard?.shown.get(sessionPubkey)
         if (shown !== undefined) return { ...one, rung: 'surfaced' as const, at: shown, proven: true }
-        return one.rung === 'surfaced' ? { ...one, proven: false } : one
+        if (one.rung === 'surfaced') return { ...one, proven: false }
+        return one.rung === 'received' && heard?.held.has(sessionPubkey) ? { ...one, held: true } : one
       }),
     }
   }
@@ -88,11 +92,11 @@ export class Outgoing {
   }
 
   /** A sealed receipt of that session names these messages; the ones that are ours and were not named before. */
-  proven(ids: readonly MessageId[], by: SessionPubkey, at: number): MessageId[] {
+  proven(word: 'shown' | 'held', ids: readonly MessageId[], by: SessionPubkey, at: number): MessageId[] {
     return ids.filter((id) => {
-      const shown = this.#heard.get(id)?.shown
-      if (!shown || shown.has(by)) return false
-      shown.set(by, at)
+      const known = this.#heard.get(id)?.[word]
+      if (!known || known.has(by)) return false
+      known.set(by, at)
       return true
     })
   }
@@ -195,7 +199,7 @@ export class Outgoing {
   }
 
   #remember(id: MessageId): void {
-    keepNewest(this.#heard.set(id, { shown: new Map(), answered: new Map() }))
+    keepNewest(this.#heard.set(id, { shown: new Map(), held: new Map(), answered: new Map() }))
   }
 }
 

@@ -1,21 +1,32 @@
 import { MeshError, check, limits, sealedReceipt, type Log, type MessageId, type SessionPubkey } from '@claudemesh/protocol'
 
-/** The ids that a sealed receipt says were shown to their reader. Throws `bad_frame`. */
-export function readProof(text: string): readonly MessageId[] {
+/** What a sealed receipt says of messages. */
+export interface Proof {
+  /** Shown to their reader. */
+  readonly surfaced: readonly MessageId[]
+  /** Kept from the reader for long, by do-not-disturb or a budget. */
+  readonly held: readonly MessageId[]
+}
+
+/** Reads a sealed receipt. Throws `bad_frame`. */
+export function readProof(text: string): Proof {
   let json: unknown
   try {
     json = JSON.parse(text)
   } catch (cause) {
     throw new MeshError('bad_frame', 'the sealed receipt is not JSON', { cause })
   }
-  return check('receipt', sealedReceipt, json).surfaced
+  const { surfaced, held = [] } = check('receipt', sealedReceipt, json)
+  return { surfaced, held }
 }
+
+type Due = Record<keyof Proof, MessageId[]>
 
 /** Sealed receipts to the senders of what was shown here: one under way per sender, what is shown meanwhile goes into the next. */
 export class Proofs {
   readonly #send: (to: SessionPubkey, text: string) => Promise<void>
   readonly #log: Log
-  readonly #due = new Map<SessionPubkey, MessageId[]>()
+  readonly #due = new Map<SessionPubkey, Due>()
   readonly #running = new Map<SessionPubkey, Promise<void>>()
 
   constructor(send: (to: SessionPubkey, text: string) => Promise<void>, log: Log) {
@@ -23,10 +34,10 @@ export class Proofs {
     this.#log = log
   }
 
-  add(to: SessionPubkey, id: MessageId): void {
-    const due = this.#due.get(to)
-    if (due) due.push(id)
-    else this.#due.set(to, [id])
+  add(to: SessionPubkey, word: keyof Due, id: MessageId): void {
+    const due = this.#due.get(to) ?? { surfaced: [], held: [] }
+    due[word].push(id)
+    this.#due.set(to, due)
     if (!this.#running.has(to)) this.#running.set(to, this.#run(to))
   }
 
@@ -39,7 +50,7 @@ export class Proofs {
     // What is shown in the same turn of the event loop goes together.
     await Promise.resolve()
     try {
-      for (let ids = this.#take(to); ids.length > 0; ids = this.#take(to)) await this.#send(to, JSON.stringify({ surfaced: ids }))
+      for (let proof = this.#take(to); proof; proof = this.#take(to)) await this.#send(to, JSON.stringify(proof))
     } catch (error) {
       // The broker's word of it remains.
       this.#due.delete(to)
@@ -49,9 +60,12 @@ export class Proofs {
     }
   }
 
-  #take(to: SessionPubkey): MessageId[] {
-    const ids = this.#due.get(to)?.splice(0, limits.receiptsPerFrame) ?? []
-    if (ids.length === 0) this.#due.delete(to)
-    return ids
+  #take(to: SessionPubkey): Due | undefined {
+    const due = this.#due.get(to)
+    if (!due || due.surfaced.length + due.held.length === 0) {
+      this.#due.delete(to)
+      return undefined
+    }
+    return { surfaced: due.surfaced.splice(0, limits.receiptsPerFrame), held: due.held.splice(0, limits.receiptsPerFrame) }
   }
 }

@@ -161,6 +161,8 @@ export interface RecipientStatus {
   readonly reason?: string | undefined
   readonly connected: boolean
   readonly receivedAt?: number | undefined
+  /** With `received`: the recipient said that it keeps it from its reader for now, by do-not-disturb or a budget. */
+  readonly held?: boolean
   /** With `surfaced`: whether the recipient said so itself, sealed. Otherwise it is the broker's word. */
   readonly proven?: boolean
 }
@@ -218,6 +220,7 @@ export interface MeshEvents {
     readonly reason?: string | undefined
     /** As in a recipient's status. */
     readonly proven?: boolean
+    readonly held?: boolean
   }
   /** The reader has seen these messages. */
   surfaced: readonly MessageId[]

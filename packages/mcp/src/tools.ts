@@ -100,11 +100,12 @@ function statusOf({ id, delivered, recipients }: MessageStatus): object {
   return {
     id,
     delivered,
-    recipients: recipients.map(({ name, rung, at, reason, connected, proven }) => ({
+    recipients: recipients.map(({ name, rung, at, reason, connected, proven, held }) => ({
       name,
       rung: proven === false ? `${rung} (the broker says so, no proof)` : rung,
       at: new Date(at).toISOString(),
       ...(reason === undefined ? {} : { reason }),
+      ...(held ? { held: 'do-not-disturb or a budget keeps it from the model for now' } : {}),
       connected,
     })),
   }

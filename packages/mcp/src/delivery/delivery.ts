@@ -29,6 +29,8 @@ export type Activity = 'idle' | 'working' | 'waiting'
 type ContextEvent = 'UserPromptSubmit' | 'PostToolUse' | 'Stop'
 
 const retryAfter = 15_000
+const longestHold = 30 * 60_000
+const holdLook = 60_000
 /** An idle session shows a turn within half a second. */
 const unseenAfter = 5000
 /** Turns under way: Claude Code keeps 50 and drops more without a word; what waits here goes as one batch instead. */
@@ -48,6 +50,8 @@ export class Delivery {
   /** Lost on the way through the socket at least once: these may go by any path. */
   readonly #lost = new Set<MessageId>()
   readonly #shown = new Set<MessageId>()
+  /** Their senders know that they wait. */
+  readonly #toldHeld = new Set<MessageId>()
   /** Of an earlier server: perhaps seen, so not posted before the transcript was asked. */
   readonly #inherited: Set<MessageId>
   readonly #off: (() => void)[]
@@ -61,6 +65,7 @@ export class Delivery {
   #stopped = false
   #cancel: (() => void) | undefined
   #cancelLook: (() => void) | undefined
+  #cancelHold: (() => void) | undefined
 
   constructor(options: DeliveryOptions) {
     this.#o = options
@@ -86,6 +91,7 @@ export class Delivery {
     for (const off of this.#off) off()
     this.#cancel?.()
     this.#cancelLook?.()
+    this.#cancelHold?.()
   }
 
   /** The session began or ended a turn. */
@@ -162,7 +168,7 @@ export class Delivery {
     this.#offers.take(ids)
     this.#guard.forget(ids)
     for (const id of ids) {
-      for (const set of [this.#announced, this.#lost, this.#inherited]) set.delete(id)
+      for (const set of [this.#announced, this.#lost, this.#inherited, this.#toldHeld]) set.delete(id)
       this.#shown.add(id)
     }
     for (const id of this.#shown) {
@@ -175,6 +181,7 @@ export class Delivery {
     const { post, clock } = this.#o
     if (this.#stopped) return
     this.#adoptInherited()
+    this.#tellHeld()
     if (!post || this.#posting || clock.now() < this.#retryAt || this.#waking().length === 0) return
     const urgent = this.#waking().some((message) => message.priority === 'now')
     // Those under way are seen first; what waits becomes one batch.
@@ -198,6 +205,24 @@ export class Delivery {
     return this.#o.mesh.inbox
       .peek()
       .filter((message) => !this.#announced.has(message.id) && !this.#guard.holds(message) && (!quiet || message.priority === 'now'))
+  }
+
+  /** Senders whose messages a budget holds back hear of it at once, those who meet do-not-disturb after the longest hold. */
+  #tellHeld(): void {
+    const { mesh, clock } = this.#o
+    const quiet = mesh.me.status === 'dnd'
+    const waiting = mesh.inbox
+      .peek()
+      .filter((message) => !this.#toldHeld.has(message.id) && (this.#guard.holds(message) || (quiet && message.priority !== 'now')))
+    const due = waiting.filter((message) => this.#guard.holds(message) || clock.now() - message.receivedAt >= longestHold)
+    for (const { id } of due) this.#toldHeld.add(id)
+    mesh.held(due)
+    if (due.length < waiting.length && !this.#cancelHold) {
+      this.#cancelHold = clock.after(holdLook, () => {
+        this.#cancelHold = undefined
+        this.#tellHeld()
+      })
+    }
   }
 
   /** What an earlier server posted is under way until the transcript says otherwise. */

@@ -87,8 +87,11 @@ export const messages = {
   }),
 }
 
-/** What a recipient’s client seals to the sender, as a message of the kind `receipt`: the ids that were shown to their reader. */
-export const sealedReceipt = z.object({ surfaced: z.array(messageId).max(limits.receiptsPerFrame) })
+/** What a recipient’s client seals to the sender, as a message of the kind `receipt`: the ids that were shown to their reader, and those that wait for long. */
+export const sealedReceipt = z.object({
+  surfaced: z.array(messageId).max(limits.receiptsPerFrame),
+  held: z.array(messageId).max(limits.receiptsPerFrame).optional(),
+})
 
 const target = z.string().min(1).max(160)
 
