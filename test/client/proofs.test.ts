@@ -56,6 +56,8 @@ test('what was received and not surfaced comes to the next process of the sessio
   await next(alice, 'delivery', ({ proven }) => proven === true)
   await bob.close()
   const again = await mesh.peer('Bob', { identity: bob.identity, session: { ...session, incarnation: 2 }, options: { shown: [first.id] } })
+  // The broker reads the queue beside the other requests.
+  while (again.inbox.size === 0) await again.calls.session.getPolicy({})
   await mesh.settle()
   expect(again.inbox.peek()).toMatchObject([{ id: second.id, text: 'unseen' }])
 })

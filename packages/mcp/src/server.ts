@@ -36,8 +36,6 @@ export interface ServeOptions {
 
 /** A running server. Disposing it ends delivery and the MCP connection within 100 ms; the mesh is the caller's to close. */
 export interface McpServerHandle extends AsyncDisposable {
-  /** A person lets through what the budget held back. */
-  release(): void
   /** Settles when the client closed its end. */
   readonly closed: Promise<void>
 }
@@ -47,8 +45,14 @@ const patience = 10_000
 /** A client that never says `initialized` still gets a session. */
 const latestStart = 2000
 
+/** A server with a session of the mesh behind it. */
+export interface SessionServerHandle extends McpServerHandle {
+  /** A person lets through what the budget held back. */
+  release(): void
+}
+
 /** Serves the mesh's tools over MCP and delivers messages into the session. */
-export async function serveMcp(options: ServeOptions): Promise<McpServerHandle> {
+export async function serveMcp(options: ServeOptions): Promise<SessionServerHandle> {
   const [{ Server }, { StdioServerTransport }] = await Promise.all([import('@modelcontextprotocol/server'), import('@modelcontextprotocol/server/stdio')])
   const session = new Session(options)
   const capabilities = { tools: {}, experimental: { 'claude/channel': {} } }
