@@ -64,7 +64,7 @@ async function meshRun(): Promise<number[]> {
     const meter = new Meter()
     bob.on('message', (received) => {
       meter.arrived(Number.parseInt(received.text, 10))
-      bob.inbox.remove([received.id])
+      bob.surfaced([received])
     })
     return await meter.run((i) => void call('tools/call', { name: 'send_message', arguments: { to: 'Bob', message: `${i} ${text}` } }))
   } finally {

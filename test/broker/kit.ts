@@ -330,6 +330,10 @@ export class Peer implements AsyncDisposable {
     this.wire.send({ type: 'receipt', received, failed: [] })
   }
 
+  surface(...surfaced: unknown[]): void {
+    this.wire.send({ type: 'receipt', received: [], surfaced, failed: [] })
+  }
+
   /** Ends the connection without a goodbye. */
   async drop(): Promise<void> {
     this.wire.ws.terminate()

@@ -188,6 +188,43 @@ onEveryStore((world) => {
       expect(await t.alice.wire.ask({ type: 'message_status', messageId })).toMatchObject({ delivered: true, deliveredAt: t.mesh.clock.now() })
     })
 
+    test('goes on to surfaced, and never down', async () => {
+      await using t = await three()
+      const { messageId } = await t.alice.send([t.bob.key], 'hello')
+      t.bob.receive(messageId)
+      expect(await t.alice.wire.next('delivery')).toMatchObject({ updates: [{ messageId, rung: 'received' }] })
+      t.bob.surface(messageId)
+      expect(await t.alice.wire.next('delivery')).toMatchObject({ updates: [{ messageId, sessionPubkey: t.bob.key, rung: 'surfaced' }] })
+      t.bob.receive(messageId)
+      t.bob.wire.send({ type: 'receipt', received: [], failed: [{ messageId, reason: 'cannot_open' }] })
+      await settled(t.bob)
+      expect(await t.alice.wire.ask({ type: 'message_status', messageId })).toMatchObject({ delivered: true, recipients: [{ rung: 'surfaced' }] })
+    })
+
+    test('remembers when each step was', async () => {
+      await using t = await three()
+      const start = world().broker.clock.now()
+      const { messageId } = await t.alice.send([t.bob.key], 'hello')
+      world().broker.clock.advance(1000)
+      t.bob.receive(messageId)
+      await t.alice.wire.next('delivery')
+      world().broker.clock.advance(1000)
+      t.bob.surface(messageId)
+      await t.alice.wire.next('delivery')
+      expect(await t.alice.wire.ask({ type: 'message_status', messageId })).toMatchObject({
+        storedAt: start,
+        recipients: [{ rung: 'surfaced', receivedAt: start + 1000, at: start + 2000 }],
+      })
+    })
+
+    test('several words about one message at once leave the highest', async () => {
+      await using t = await three()
+      const { messageId } = await t.alice.send([t.bob.key], 'hello')
+      t.bob.wire.send({ type: 'receipt', received: [messageId], surfaced: [messageId], failed: [] })
+      t.bob.receive(messageId)
+      expect(await t.alice.wire.next('delivery')).toMatchObject({ updates: [{ messageId, rung: 'surfaced' }] })
+    })
+
     test('a refusal is a failure by name; a later word does not change it, and a made-up reason does not pass', async () => {
       await using t = await three()
       const { messageId } = await t.alice.send([t.bob.key], 'hello')
@@ -219,7 +256,7 @@ onEveryStore((world) => {
       verifies('encryption.queued-opens-later')
       await using t = await three()
       const first = await t.alice.send([t.bob.key], 'one')
-      t.bob.receive((await t.bob.wire.next('push'))['messageId'])
+      t.bob.surface((await t.bob.wire.next('push'))['messageId'])
       await t.alice.wire.next('delivery')
       const unread = await t.alice.send([t.bob.key], 'two')
       await t.bob.drop()
@@ -235,6 +272,31 @@ onEveryStore((world) => {
       const live = await t.alice.send([t.bob.key], 'live')
       expect(await t.bob.wire.next('push')).toMatchObject({ messageId: live['messageId'] })
       expect(pushesOf(t.bob).map((push) => push['messageId'])).not.toContain(first['messageId'])
+    })
+
+    test('keeps what was received and not yet surfaced for the next connection, and pushes it once per connection', async () => {
+      await using t = await three()
+      const { messageId } = await t.alice.send([t.bob.key], 'read me')
+      t.bob.receive((await t.bob.wire.next('push'))['messageId'])
+      expect(await t.alice.wire.next('delivery')).toMatchObject({ updates: [{ messageId, rung: 'received' }] })
+      await settled(t.bob)
+      expect(pushesOf(t.bob)).toHaveLength(1)
+      await t.bob.drop()
+      expect(await t.bob.connect()).toMatchObject({ queued: 1 })
+      expect(await t.bob.wire.next('push')).toMatchObject({ messageId })
+      t.bob.surface(messageId)
+      expect(await t.alice.wire.next('delivery')).toMatchObject({ updates: [{ messageId, rung: 'surfaced' }] })
+      await t.bob.drop()
+      expect(await t.bob.connect()).toMatchObject({ queued: 0 })
+    })
+
+    test('of a session that said goodbye fails also where it was received and never surfaced', async () => {
+      await using t = await three()
+      const { messageId } = await t.alice.send([t.bob.key], 'never read')
+      t.bob.receive(messageId)
+      expect(await t.alice.wire.next('delivery')).toMatchObject({ updates: [{ rung: 'received' }] })
+      t.bob.wire.send({ type: 'bye' })
+      expect(await t.alice.wire.next('delivery')).toMatchObject({ updates: [{ messageId, rung: 'failed', reason: 'recipient_gone' }] })
     })
 
     test('what is sent while the queue is read comes after it, once', async () => {

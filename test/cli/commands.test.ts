@@ -121,6 +121,24 @@ describe('talking', () => {
     expect(bob.inbox.drain()).toMatchObject([{ id: sent.id, text: '-- it works', priority: 'now', from: { name: 'Dora' } }])
   })
 
+  test('send waits for proof that it was seen; trace shows each step and why it goes no further', async () => {
+    await using bob = await machine.session('Bob')
+    bob.on('message', (message) => message.text === 'see me' && bob.surfaced([message]))
+    const seen = await machine.json<{ id: string; rung: string }>(['send', '--wait', 'surfaced', 'Bob', 'see me'])
+    expect(seen.rung).toBe('surfaced')
+    const waiting = await machine.json<{ id: string }>(['send', '--wait', 'received', 'Bob', 'not yet'])
+    const trace = (id: string) => machine.json<{ recipients: { name: string; steps: { rung: string }[]; stopped?: string }[] }>(['trace', id])
+    const [done] = (await trace(seen.id)).recipients
+    expect(done?.steps.map((step) => step.rung)).toEqual(['stored', 'received', expect.stringContaining('surfaced')])
+    expect(done?.stopped).toBeUndefined()
+    await bob.setStatus('waiting')
+    const [open] = (await trace(waiting.id)).recipients
+    expect(open).toMatchObject({ name: 'Bob', steps: [{ rung: 'stored' }, { rung: 'received' }] })
+    expect(open?.stopped).toMatch(/^received, not yet seen by its reader; waiting for \d+ s: a dialog is open/)
+    expect((await machine.run(['peers'])).out).toMatch(/Bob .*waiting for \d+ s/)
+    expect(await machine.run(['trace', 'A'.repeat(22)])).toMatchObject({ code: 1 })
+  })
+
   test('send - takes the whole of stdin as one message, --lines each line', async () => {
     await using bob = await machine.session('Bob')
     await machine.run(['send', 'Bob', '-'], { input: 'one\ntwo\n' })

@@ -92,9 +92,12 @@ describe('launch', () => {
     for (const name of ['Alice', 'Bob']) {
       const running = launch(['--name', name, '--role', 'dev', '--groups', 'frontend:lead', '-y'], { STAY: '1' })
       await running.printed(/started/)
-      const handover = await fetchHandover(socketOf(started()))
+      const { handover, done } = await fetchHandover(socketOf(started()))
+      done()
       expect(handover).toMatchObject({ name, role: 'dev', groups: [{ name: 'frontend', role: 'lead' }], incarnation: 1, mesh: { slug: 'local' } })
-      expect((await fetchHandover(socketOf(started()))).incarnation).toBe(2)
+      const again = await fetchHandover(socketOf(started()))
+      expect(again.handover.incarnation).toBe(2)
+      again.done()
       keys.push(handover.seed)
       await running.stop()
     }
@@ -104,7 +107,9 @@ describe('launch', () => {
   test('keeps the key out of arguments, environment and files', async () => {
     const running = launch(['--name', 'Alice', '-y'], { STAY: '1' })
     await running.printed(/started/)
-    const { seed } = await fetchHandover(socketOf(started()))
+    const { handover, done } = await fetchHandover(socketOf(started()))
+    done()
+    const { seed } = handover
     const folder = dirname(socketOf(started()))
     const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
     const texts = files.map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'))

@@ -12,6 +12,7 @@ const request: LaunchRequest = {
   handover: '/home/u/.claudemesh/sessions/s-abc/key.sock',
 }
 const ours = ['--plugin-dir', '/home/u/.claudemesh/sessions/s-abc/plugin', '--allowedTools=mcp__plugin_claudemesh_mesh', '-n', 'Alice']
+type Hooks = Record<string, { matcher?: string; hooks: { type: string; command?: string; args?: string[] }[] }[]>
 const json = (text: string | undefined) => JSON.parse(text ?? '') as unknown
 
 describe('arguments', () => {
@@ -105,12 +106,14 @@ describe('files', () => {
     })
   })
 
-  test('every hook calls the server, none starts a process, none comes when the server is away', () => {
-    const { hooks } = json(files['plugin/hooks/hooks.json']) as { hooks: Record<string, { hooks: { type: string; server: string }[] }[]> }
+  test('every hook of a turn calls the server and starts no process; the one of a new start prints the card; none comes when the server is gone', () => {
+    const { hooks } = json(files['plugin/hooks/hooks.json']) as { hooks: Hooks }
     expect(Object.keys(hooks)).toEqual(expect.arrayContaining(['UserPromptSubmit', 'Stop', 'StopFailure', 'Notification']))
-    expect(Object.keys(hooks)).not.toContain('SessionStart')
+    const { SessionStart: [start] = [], ...often } = hooks
+    expect(start).toMatchObject({ matcher: 'resume|clear|compact', hooks: [{ type: 'command', command: '/usr/bin/node' }] })
+    expect(start?.hooks[0]?.args?.at(-1)).toMatch(/card\.txt$/)
     expect(Object.keys(hooks)).not.toContain('SessionEnd')
-    const entries = Object.values(hooks).flatMap((matchers) => matchers.flatMap((matcher) => matcher.hooks))
+    const entries = Object.values(often).flatMap((matchers) => matchers.flatMap((matcher) => matcher.hooks))
     for (const entry of entries) expect(entry).toMatchObject({ type: 'mcp_tool', server: 'plugin:claudemesh:mesh' })
   })
 })

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import type { MessageId } from '@claudemesh/protocol'
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -70,9 +73,11 @@ describe('folders of sessions that crashed', () => {
   })
 })
 
+const ids = (...texts: string[]) => texts as MessageId[]
+
 describe('the handover of the session key', () => {
   const mesh = { slug: 'team', url: 'ws://x/ws', mesh: 'm', root: 'r', name: 'anna', role: 'member' as const, member: 's', chain: ['a.b'] }
-  const session: Omit<Handover, 'v' | 'incarnation'> = {
+  const session: Omit<Handover, 'v' | 'incarnation' | 'kept'> = {
     seed: 'k',
     sessionId: 'i',
     home: '/h',
@@ -86,8 +91,29 @@ describe('the handover of the session key', () => {
     await using server = await HandoverServer.listen(path, session)
     expect(server).toBeDefined()
     expect(statSync(path).mode & 0o777).toBe(0o600)
-    expect(await fetchHandover(path)).toEqual({ v: 1, ...session, incarnation: 1 })
-    expect(await fetchHandover(path)).toEqual({ v: 1, ...session, incarnation: 2 })
+    for (const incarnation of [1, 2]) {
+      const { handover, done } = await fetchHandover(path)
+      expect(handover).toEqual({ v: 1, ...session, incarnation, kept: { shown: [], offered: [] } })
+      done()
+    }
+  })
+
+  test('tells the next process what became of the messages, and takes nothing else from its sockets', async () => {
+    const path = join(home, 'key.sock')
+    await using server = await HandoverServer.listen(path, session)
+    expect(server).toBeDefined()
+    const first = await fetchHandover(path)
+    first.record({ offered: ids('a', 'b', 'c'), transcript: '/t.jsonl' })
+    first.record({ surfaced: ids('a') })
+    first.record({ withdrawn: ids('b') })
+    first.done()
+    const stranger = connect(path)
+    stranger.resume()
+    stranger.write('{"offered":"everything"}\n')
+    await once(stranger, 'close')
+    const second = await fetchHandover(path)
+    expect(second.handover.kept).toEqual({ shown: ['a'], offered: ['c'], transcript: '/t.jsonl' })
+    second.done()
   })
 
   test('ends with the launch', async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { PassThrough } from 'node:stream'
-import { serveMcp, type McpServerHandle, type ServeOptions } from '@claudemesh/mcp'
+import { serveMcp, type ServeOptions, type SessionServerHandle } from '@claudemesh/mcp'
 
 type Json = Record<string, unknown>
 
@@ -18,7 +18,7 @@ export interface ToolResult {
 export class McpClient implements AsyncDisposable {
   readonly input = new PassThrough()
   readonly output = new PassThrough()
-  handle: McpServerHandle | undefined
+  handle: SessionServerHandle | undefined
   readonly #waiting = new Map<number, (answer: Json) => void>()
   #next = 0
 

@@ -11,6 +11,7 @@ const message = (change: Partial<ReceivedMessage> = {}, name = 'Alice'): Receive
   priority: 'next',
   text: 'hello',
   sentAt: 0,
+  hops: 0,
   receivedAt: 0,
   verified: true,
   ...change,

@@ -57,11 +57,11 @@ test('send_message stores, check_messages drains, message_status tells', async (
   expect(text).toContain('\nline one\nline two\n')
   expect((await bob.call('check_messages')).text).toBe('No messages wait.')
 
-  await next(alicePeer, 'delivery', ({ name }) => name === 'Bob')
+  await next(alicePeer, 'delivery', ({ name, proven }) => name === 'Bob' && proven === true)
   const status = data((await alice.call('message_status', { id: sent['id'] })).text)
   expect(status).toMatchObject({
     delivered: expect.any(Boolean),
-    recipients: expect.arrayContaining([expect.objectContaining({ name: 'Bob', rung: 'received' })]),
+    recipients: expect.arrayContaining([expect.objectContaining({ name: 'Bob', rung: 'surfaced' })]),
   })
 })
 

@@ -34,6 +34,6 @@ export const clientFrames: Record<string, Record<string, unknown>> = {
   leave_group: { name: 'frontend', presence: token },
   send: { id: key(22), targetSpec: '@frontend', priority: 'next', nonce: key(32), to: key(43), wraps: key(118), ciphertext: key(400) },
   send_more: { messageId: key(22), to: key(43), wraps: key(118) },
-  receipt: { received: [key(22)], failed: [{ messageId: key(22), reason: 'cannot_open' }] },
+  receipt: { received: [key(22)], surfaced: [key(22)], failed: [{ messageId: key(22), reason: 'cannot_open' }] },
   message_status: { messageId: key(22) },
 }

@@ -96,6 +96,7 @@ test('the fields with a limit are these', () => {
       "send_more.to",
       "send_more.wraps",
       "receipt.received",
+      "receipt.surfaced",
       "receipt.failed",
       "receipt.failed.0.reason",
     }

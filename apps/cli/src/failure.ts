@@ -12,6 +12,8 @@ export type FailureCode =
   | 'no_claude'
   | 'not_stopped'
   | 'no_handover'
+  | 'no_session'
+  | 'broken_limits'
 
 /** What went wrong on this machine, in one sentence that ends with the remedy. Failures of the mesh itself are MeshErrors. */
 export class Failure extends Error {

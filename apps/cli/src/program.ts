@@ -98,9 +98,15 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .option('--lines', 'send each line of stdin as a message')
     .addOption(nameFlag())
     .addOption(new Option('--priority <priority>', 'how urgent').choices(['now', 'next', 'low']))
-    .addOption(new Option('--wait <rung>', 'return when it is').choices(['stored', 'received']).default('stored'))
+    .addOption(new Option('--wait <rung>', 'return when it is').choices(['stored', 'received', 'surfaced']).default('stored'))
     .addOption(meshFlag())
     .action(async (to, text, flags) => (await import('./commands/send.ts')).send(context, output(flags), [to], text, flags))
+  command('trace <id>', 'show each step of a message you sent, and where it stopped')
+    .addOption(meshFlag())
+    .action(async (id, flags) => show(flags, (await import('./commands/trace.ts')).trace(context, id, flags)))
+  command('continue', 'let through the messages that wait because their senders are over the budget').action(async (flags) =>
+    show(flags, (await import('./commands/continue.ts')).letContinue(context)),
+  )
   command('inbox', 'wait for messages as a peer of your own')
     .option('--follow', 'go on until Ctrl-C')
     .addOption(nameFlag())

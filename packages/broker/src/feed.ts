@@ -4,7 +4,7 @@ import type { Mesh } from './mesh.ts'
 import type { Outbox } from './outbox.ts'
 import type { Database } from './ports.ts'
 import { pushHead, tailOf } from './push.ts'
-import { delivery, message, presence } from './tables.ts'
+import { delivery, inQueue, message, presence } from './tables.ts'
 import type { Writer } from './writer.ts'
 
 const pageSize = 100
@@ -27,7 +27,7 @@ export class Feed {
   readonly #mesh: Mesh
   readonly #me: SessionPubkey
   readonly #outbox: Outbox
-  /** Pushed on this connection, and neither received nor refused yet. */
+  /** Pushed on this connection, and neither surfaced nor refused yet. */
   readonly #pushed = new Set<MessageId>()
   #mode: 'behind' | 'reading' | 'holding' | 'live' | 'closed' = 'behind'
   #held: Held[] = []
@@ -70,7 +70,7 @@ export class Feed {
     return true
   }
 
-  /** The peer has taken this message. */
+  /** The peer is done with this message. */
   taken(id: MessageId): void {
     this.#pushed.delete(id)
   }
@@ -156,7 +156,7 @@ function queuePage(db: Database, mesh: MeshId, me: SessionPubkey, after: number)
     .from(delivery)
     .innerJoin(message, and(eq(message.meshId, delivery.meshId), eq(message.id, delivery.messageId)))
     .leftJoin(presence, and(eq(presence.meshId, delivery.meshId), eq(presence.sessionPubkey, delivery.senderPubkey)))
-    .where(and(eq(delivery.meshId, mesh), eq(delivery.recipientPubkey, me), eq(delivery.rung, 'stored'), gt(delivery.seq, after)))
+    .where(and(eq(delivery.meshId, mesh), eq(delivery.recipientPubkey, me), inQueue, gt(delivery.seq, after)))
     .orderBy(asc(delivery.seq))
     .limit(pageSize)
 }

@@ -42,19 +42,19 @@ export function end(
       const failed = await rows<Settled>(
         kernel.db,
         sql`update mesh.delivery d set rung = 'failed', reason = ${why}, at = ${kernel.clock.now()}::bigint
-          where d.mesh_id = ${mesh.id} and d.recipient_pubkey = ${presence.key} and d.rung = 'stored' returning ${settledColumns}`,
+          where d.mesh_id = ${mesh.id} and d.recipient_pubkey = ${presence.key} and d.rung in ('stored', 'received') returning ${settledColumns}`,
       )
       tell(kernel, failed)
     })
     .catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'end', cause: String(error) }))
 }
 
-/** Deliveries that left the queue: the counts go down, and senders who are connected hear of it. */
+/** Deliveries that reached a new rung: senders who are connected hear of it, and the counts of what left the queue go down. */
 export function tell(kernel: Pick<Kernel, 'meshes'>, settled: readonly Settled[]): void {
   for (const row of settled) {
     const mesh = kernel.meshes.peek(row.mesh_id)
     const recipient = mesh?.presences.get(row.recipient_pubkey)
-    if (recipient) {
+    if (recipient && row.rung !== 'received') {
       recipient.queued.count--
       recipient.queued.bytes -= row.size_bytes
       recipient.link?.feed.taken(row.message_id)

@@ -68,6 +68,6 @@ export async function queueOf(kernel: Kernel, mesh: MeshId, session: SessionPubk
   const [row] = await kernel.db
     .select({ count: sql<number>`count(*)::int`, bytes: sql<number>`coalesce(sum(${delivery.sizeBytes}), 0)::float8` })
     .from(delivery)
-    .where(and(eq(delivery.meshId, mesh), eq(delivery.recipientPubkey, session), eq(delivery.rung, 'stored')))
+    .where(and(eq(delivery.meshId, mesh), eq(delivery.recipientPubkey, session), tables.inQueue))
   return row ?? { count: 0, bytes: 0 }
 }

@@ -23,6 +23,7 @@ export class Presence {
   chain: readonly string[]
   expiresAt: number
   status: Status = 'idle'
+  statusSince: number | undefined
   /** The connection, while there is one. */
   link: { readonly session: Session; readonly feed: Feed } | undefined
   cancelLinger: () => void = () => {}
@@ -84,6 +85,7 @@ export function peerTable(presences: Iterable<Presence>): { peers: PeerFrame[]; 
     chain: p.chain.map(place),
     presence: p.signed.token,
     status: p.status,
+    ...(p.statusSince === undefined ? {} : { since: p.statusSince }),
     connected: p.link !== undefined,
   }))
   return { peers, tokens }

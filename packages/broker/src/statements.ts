@@ -23,12 +23,12 @@ export interface Receipt {
   readonly meshId: MeshId
   readonly messageId: MessageId
   readonly recipient: SessionPubkey
-  readonly rung: 'received' | 'failed'
+  readonly rung: 'received' | 'surfaced' | 'failed'
   readonly reason: string
   readonly at: number
 }
 
-/** A delivery that left the queue. */
+/** A delivery that reached a new rung; on `received` it is still in the queue. */
 export interface Settled {
   readonly mesh_id: MeshId
   readonly message_id: MessageId
@@ -40,7 +40,7 @@ export interface Settled {
   readonly at: number
 }
 
-/** Columns of `Settled`, for statements that take deliveries out of the queue. */
+/** Columns of `Settled`, for statements that move deliveries to another rung. */
 export const settledColumns = sql`d.mesh_id, d.message_id, d.recipient_pubkey, d.sender_pubkey, d.size_bytes, d.rung, d.reason, d.at::float8 as at`
 
 // Columns travel as text joined by line feeds, which no id, key, base64url text or JSON contains: cheaper on both ends than array literals.
@@ -85,13 +85,28 @@ export function insertStatement(entries: readonly Entry[]) {
     select mesh_id || id as key from m`
 }
 
-/** Receipts as one update: a rung is only left upwards, or for a failure, from `stored`. Returns the deliveries that changed. */
-export function receiptStatement(receipts: readonly Receipt[]) {
+const height = { received: 0, surfaced: 1, failed: 1 } as const
+
+/** One receipt per delivery: an update takes one row of several at random. Of what leaves the queue the first word counts. */
+function highest(receipts: readonly Receipt[]): Receipt[] {
+  const best = new Map<string, Receipt>()
+  for (const receipt of receipts) {
+    const key = receipt.meshId + receipt.messageId + receipt.recipient
+    const known = best.get(key)
+    if (!known || height[receipt.rung] > height[known.rung]) best.set(key, receipt)
+  }
+  return [...best.values()]
+}
+
+/** Receipts as one update: a rung is only left upwards, or for a failure, while the message is queued. Returns the deliveries that changed. */
+export function receiptStatement(all: readonly Receipt[]) {
+  const receipts = highest(all)
   const of = (pick: (receipt: Receipt) => string | number) => column(receipts.map((receipt) => pick(receipt)))
   return sql`
-    update mesh.delivery d set rung = r.rung, reason = nullif(r.reason, ${absent}), at = r.at
+    update mesh.delivery d set rung = r.rung, reason = nullif(r.reason, ${absent}), at = r.at,
+      received_at = case when r.rung = 'failed' then d.received_at else coalesce(d.received_at, r.at) end
     from unnest(${of((r) => r.meshId)}, ${of((r) => r.messageId)}, ${of((r) => r.recipient)}, ${of((r) => r.rung)}, ${of((r) => r.reason || absent)}, ${of((r) => r.at)}::bigint[])
       as r(mesh_id, message_id, recipient, rung, reason, at)
-    where d.mesh_id = r.mesh_id and d.message_id = r.message_id and d.recipient_pubkey = r.recipient and d.rung = 'stored'
+    where d.mesh_id = r.mesh_id and d.message_id = r.message_id and d.recipient_pubkey = r.recipient and (d.rung = 'stored' or (d.rung = 'received' and r.rung <> 'received'))
     returning ${settledColumns}`
 }

@@ -1,4 +1,4 @@
-import { and, eq, lt, sql } from 'drizzle-orm'
+import { and, eq, lt, not, sql } from 'drizzle-orm'
 import { closeCodes, MeshError, times } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
 import { end, tell } from './lifecycle.ts'
@@ -59,7 +59,7 @@ function failForgotten(kernel: Kernel, now: number): Promise<Settled[]> {
     kernel.db,
     sql`update mesh.delivery d set rung = 'failed', reason = 'expired', at = ${now}::bigint
       from mesh.presence p where p.expires_at < ${now - times.skew}::bigint
-        and d.mesh_id = p.mesh_id and d.recipient_pubkey = p.session_pubkey and d.rung = 'stored'
+        and d.mesh_id = p.mesh_id and d.recipient_pubkey = p.session_pubkey and d.rung in ('stored', 'received')
       returning ${settledColumns}`,
   )
 }
@@ -70,7 +70,7 @@ function failOld(kernel: Kernel, now: number): Promise<Settled[]> {
     kernel.db,
     sql`update mesh.delivery d set rung = 'failed', reason = 'expired', at = ${now}::bigint
       from mesh.message m where m.created_at < ${now - times.messageLife}::bigint
-        and d.mesh_id = m.mesh_id and d.message_id = m.id and d.rung = 'stored'
+        and d.mesh_id = m.mesh_id and d.message_id = m.id and d.rung in ('stored', 'received')
       returning ${settledColumns}`,
   )
 }
@@ -83,6 +83,6 @@ async function removeOld({ db }: Kernel, now: number): Promise<void> {
     .set({ ciphertext: '' })
     .where(and(lt(message.createdAt, now - times.messageLife), sql`${message.ciphertext} <> ''`))
   await db.delete(message).where(lt(message.createdAt, now - 2 * times.messageLife))
-  await db.delete(delivery).where(and(lt(delivery.at, now - 2 * times.messageLife), sql`${delivery.rung} <> 'stored'`))
+  await db.delete(delivery).where(and(lt(delivery.at, now - 2 * times.messageLife), not(tables.inQueue)))
   await db.delete(presence).where(and(eq(presence.live, false), lt(presence.expiresAt, now - 2 * times.messageLife)))
 }

@@ -130,11 +130,15 @@ export const delivery = schema.table(
     rung: text('rung').$type<Rung>().notNull(),
     reason: text('reason'),
     at: millis('at').notNull(),
+    receivedAt: millis('received_at'),
   },
   (t) => [
     primaryKey({ columns: [t.messageId, t.recipientPubkey, t.meshId] }),
     index('delivery_queue_idx')
       .on(t.recipientPubkey, t.meshId, t.seq)
-      .where(sql`rung = 'stored'`),
+      .where(sql`rung in ('stored', 'received')`),
   ],
 )
+
+/** The rungs on which a delivery still waits for its recipient. Written out, because a planner matches no parameters to the index of the queue. */
+export const inQueue = sql`${delivery.rung} in ('stored', 'received')`

@@ -61,7 +61,10 @@ export function claimedAddresses(token: string): { name: string; groups: string[
 }
 
 /** The peer as callers see it; status and connection are the broker's word. */
-export function toPeer({ session, chain, presence, fingerprint }: Believed, status: Status, connected: boolean): Peer {
+export function toPeer(
+  { session, chain, presence, fingerprint }: Believed,
+  { status, since, connected }: { readonly status: Status; readonly since?: number | undefined; readonly connected: boolean },
+): Peer {
   const { id, key, name, role } = chain.member
   return {
     session,
@@ -72,6 +75,7 @@ export function toPeer({ session, chain, presence, fingerprint }: Believed, stat
     ...(presence.summary === undefined ? {} : { summary: presence.summary }),
     fingerprint,
     status,
+    ...(since === undefined ? {} : { since }),
     connected,
   }
 }

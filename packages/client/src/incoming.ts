@@ -14,6 +14,7 @@ import {
 import type { Emitter } from './emitter.ts'
 import { Gaps } from './gaps.ts'
 import type { Inbox } from './inbox.ts'
+import { readProof, type Proof } from './proofs.ts'
 import { Receipts } from './receipts.ts'
 import type { Roster } from './roster.ts'
 import type { MeshEvents, ReceivedMessage } from './types.ts'
@@ -25,6 +26,8 @@ export interface IncomingOptions {
   readonly me: SessionPubkey
   /** Another process used the session key before: earlier counters are not gaps. */
   readonly resumed: boolean
+  /** What an earlier process of this session showed. */
+  readonly shown: readonly MessageId[]
   readonly keys: PairKeys
   readonly clock: Clock
   readonly log: Log
@@ -35,9 +38,12 @@ export interface IncomingOptions {
   allowPlaintext(): boolean
   /** A verified message came, perhaps naming one of ours. */
   arrived(message: ReceivedMessage, policyMark: InnerMessage['pv']): void
+  /** A peer says, sealed, what became of messages of ours. */
+  proven(proof: Proof, by: SessionPubkey, at: number): void
 }
 
-const remembered = 8192
+/** Shown ids are what keeps a lying broker from replaying to the next process of this session. */
+const remembered = { seen: 8192, shown: 50_000 } as const
 
 /** Opens pushes in the order they came, and lets nothing through that does not verify. */
 export class Incoming {
@@ -46,10 +52,12 @@ export class Incoming {
   readonly #gaps: Gaps
   readonly #held: Push[] = []
   readonly #seen = new Set<MessageId>()
+  readonly #shown: Set<MessageId>
   #ready = false
 
   constructor(options: IncomingOptions) {
     this.#o = options
+    this.#shown = new Set(options.shown)
     this.#windows = new ReplayWindows({ resumed: options.resumed })
     this.#gaps = new Gaps(options.clock, this.#windows, (session, missing) => options.events.emit('gap', { from: this.#nameOf(session), session, missing }))
   }
@@ -81,13 +89,21 @@ export class Incoming {
   }
 
   #receive(push: Push): void {
+    if (this.#shown.has(push.messageId)) {
+      this.#o.receipts.surfaced(push.messageId)
+      return
+    }
     if (this.#seen.has(push.messageId)) {
       this.#o.receipts.received(push.messageId)
       return
     }
     try {
-      const { message, policyMark } = this.#open(push)
-      this.#remember(push.messageId)
+      const { message, kind, policyMark } = this.#open(push)
+      if (kind !== undefined) {
+        this.#takeReceipt(kind, message)
+        return
+      }
+      remember(this.#seen, push.messageId, remembered.seen)
       this.#o.receipts.received(message.id)
       this.#gaps.look(message.from.session)
       this.#o.inbox.add(message)
@@ -98,7 +114,19 @@ export class Incoming {
     }
   }
 
-  #open(push: Push): { message: ReceivedMessage; policyMark: InnerMessage['pv'] } {
+  /** The reader has seen it: it is not taken in again. */
+  shown(id: MessageId): void {
+    remember(this.#shown, id, remembered.shown)
+    this.#o.receipts.surfaced(id)
+  }
+
+  #takeReceipt(kind: string, { id, from, text, receivedAt }: ReceivedMessage): void {
+    if (kind !== 'receipt') throw new MeshError('bad_version', `this client knows no messages of kind ${kind}`)
+    this.#o.proven(readProof(text), from.session, receivedAt)
+    this.shown(id)
+  }
+
+  #open(push: Push): { message: ReceivedMessage; kind: string | undefined; policyMark: InnerMessage['pv'] } {
     const { mesh, me, keys, clock } = this.#o
     const now = clock.now()
     if (messageIdOf(push.senderPubkey, push.id) !== push.messageId) throw new MeshError('mismatched_envelope', 'the message id is not the sender’s')
@@ -118,11 +146,12 @@ export class Incoming {
       priority: inner.p,
       text: inner.b,
       ...(inner.re === undefined ? {} : { re: inner.re }),
+      hops: inner.hops ?? 0,
       sentAt: inner.ts,
       receivedAt: now,
       verified,
     }
-    return { message, policyMark: inner.pv }
+    return { message, kind: inner.k, policyMark: inner.pv }
   }
 
   #senderOf(push: Push): Chain {
@@ -148,10 +177,10 @@ export class Incoming {
   #nameOf(session: SessionPubkey): string {
     return this.#o.roster.believed(session)?.presence.name ?? fingerprint(session)
   }
+}
 
-  #remember(id: MessageId): void {
-    this.#seen.add(id)
-    const [oldest] = this.#seen
-    if (this.#seen.size > remembered && oldest !== undefined) this.#seen.delete(oldest)
-  }
+function remember(ids: Set<MessageId>, id: MessageId, most: number): void {
+  ids.add(id)
+  const [oldest] = ids
+  if (ids.size > most && oldest !== undefined) ids.delete(oldest)
 }

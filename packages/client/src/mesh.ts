@@ -1,5 +1,5 @@
 import { PairKeys, ready, webRandom, type InnerMessage } from '@claudemesh/crypto'
-import { MeshError, contract, parseGroup, silent, times, type Body, type Contract, type MessageId, type Status } from '@claudemesh/protocol'
+import { MeshError, contract, parseGroup, silent, times, type Body, type Contract, type MessageId, type SessionPubkey, type Status } from '@claudemesh/protocol'
 import { amend, type Amendment } from './amend.ts'
 import { callsOf, type Calls } from './calls.ts'
 import { Connection, type HelloAck } from './connection.ts'
@@ -9,6 +9,7 @@ import { Incoming } from './incoming.ts'
 import { Invites } from './invites.ts'
 import { Outgoing } from './outgoing.ts'
 import { PolicyKeeper } from './policy.ts'
+import { Proofs, type Proof } from './proofs.ts'
 import { Receipts } from './receipts.ts'
 import { resolve } from './resolve.ts'
 import { Roster } from './roster.ts'
@@ -18,6 +19,8 @@ import type { ConnectOptions, Me, MeshEvents, MessageStatus, Peer, ReceivedMessa
 
 const renewAfter = times.sessionLife * 0.75
 const mostPages = 100
+/** How long an end waits for receipts under way. */
+const lastWords = 250
 const nobody = { members: [], invites: [], sessions: [] }
 
 /** One session in one mesh: connected, and staying so until closed. */
@@ -36,6 +39,7 @@ export class Mesh implements AsyncDisposable {
   readonly #connection: Connection
   readonly #receipts: Receipts
   readonly #outgoing: Outgoing
+  readonly #proofs: Proofs
   readonly #incoming: Incoming
   #changing: Promise<unknown> = Promise.resolve()
   #cancelRenewal: () => void = () => {}
@@ -84,10 +88,12 @@ export class Mesh implements AsyncDisposable {
       me: () => this.me,
       policyMark: () => this.#policy.mark,
     })
+    this.#proofs = new Proofs((to, text) => this.#outgoing.prove(to, text), log)
     this.#incoming = new Incoming({
       mesh,
       me,
       resumed: o.session.incarnation > 1,
+      shown: o.shown ?? [],
       keys,
       clock,
       log,
@@ -97,6 +103,7 @@ export class Mesh implements AsyncDisposable {
       events: this.#events,
       allowPlaintext: () => this.#policy.current?.allow.plaintext ?? false,
       arrived: (message, mark) => this.#arrived(message, mark),
+      proven: (proof, by, at) => this.#proven(proof, by, at),
     })
   }
 
@@ -156,6 +163,23 @@ export class Mesh implements AsyncDisposable {
     return this.#outgoing.status(id)
   }
 
+  /** The reader has seen these messages: they leave the inbox and the broker's queue, and their senders get sealed proof of it. */
+  surfaced(messages: readonly ReceivedMessage[]): void {
+    if (messages.length === 0) return
+    const ids = messages.map((message) => message.id)
+    this.inbox.remove(ids)
+    for (const { id, from, verified } of messages) {
+      this.#incoming.shown(id)
+      if (verified) this.#proofs.add(from.session, 'surfaced', id)
+    }
+    this.#events.emit('surfaced', ids)
+  }
+
+  /** These messages wait for long, by do-not-disturb or a budget: their senders are told, sealed. Tell each once. */
+  held(messages: readonly ReceivedMessage[]): void {
+    for (const { id, from, verified } of messages) if (verified) this.#proofs.add(from.session, 'held', id)
+  }
+
   /** Throws `bad_name` when it is too long or contains invisible characters. */
   setSummary(summary: string): Promise<void> {
     return this.#change(
@@ -205,12 +229,25 @@ export class Mesh implements AsyncDisposable {
   /** Ends the session. With `bye` its key counts as destroyed: what is queued for it fails at once. */
   async close({ bye = false }: { bye?: boolean } = {}): Promise<void> {
     this.#receipts.flush()
+    if (this.#connection.state.phase === 'ready') await this.#lastProofs()
     if (bye) this.#connection.notify('bye', {})
     await this.#connection.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  async #lastProofs(): Promise<void> {
+    const offs: (() => void)[] = []
+    const moot = new Promise<void>((resolve) =>
+      offs.push(
+        this.#o.clock.after(lastWords, resolve),
+        this.on('state', () => resolve()),
+      ),
+    )
+    await Promise.race([this.#proofs.settled(), moot])
+    for (const off of offs) off()
   }
 
   /** One change at a time: each presence must be newer than the last one the broker accepted. */
@@ -289,8 +326,16 @@ export class Mesh implements AsyncDisposable {
 
   #delivered({ updates }: Body<typeof contract.messages.delivery>): void {
     for (const { messageId, sessionPubkey, ...update } of updates) {
-      this.#events.emit('delivery', { id: messageId, session: sessionPubkey, name: this.#outgoing.nameOf(sessionPubkey), ...update })
+      if (this.#outgoing.isProof(messageId)) continue
+      const proven = update.rung === 'surfaced' ? { proven: false } : {}
+      this.#events.emit('delivery', { id: messageId, session: sessionPubkey, name: this.#outgoing.nameOf(sessionPubkey), ...update, ...proven })
     }
+  }
+
+  #proven({ surfaced, held }: Proof, session: SessionPubkey, at: number): void {
+    const one = { session, name: this.#outgoing.nameOf(session), at }
+    for (const id of this.#outgoing.proven('shown', surfaced, session, at)) this.#events.emit('delivery', { id, ...one, rung: 'surfaced', proven: true })
+    for (const id of this.#outgoing.proven('held', held, session, at)) this.#events.emit('delivery', { id, ...one, rung: 'received', held: true })
   }
 
   #policyChanged(token: string): void {

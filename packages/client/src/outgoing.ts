@@ -33,6 +33,9 @@ export interface OutgoingOptions {
   policyMark(): [number, string] | undefined
 }
 
+/** When each recipient said so. */
+type Heard = Readonly<Record<'shown' | 'held' | 'answered', Map<SessionPubkey, number>>>
+
 const patience = 60_000
 const remembered = 1000
 
@@ -40,8 +43,9 @@ const remembered = 1000
 export class Outgoing {
   readonly #o: OutgoingOptions
   readonly #counters: SendCounters
-  /** Who answered which of the last messages. */
-  readonly #answered = new Map<MessageId, Map<SessionPubkey, number>>()
+  /** Who proved to have shown, and who answered, which of the last messages. */
+  readonly #heard = new Map<MessageId, Heard>()
+  readonly #proofs = new Set<MessageId>()
 
   constructor(options: OutgoingOptions) {
     this.#o = options
@@ -64,28 +68,55 @@ export class Outgoing {
   async status(messageId: MessageId): Promise<MessageStatus> {
     const request = contract.messages.status
     const answer = (await this.#o.connection.ask(request, { messageId })) as Output<typeof request>
-    const answers = this.#answered.get(messageId)
+    const heard = this.#heard.get(messageId)
     return {
       id: messageId,
+      storedAt: answer.storedAt,
       delivered: answer.delivered,
       ...(answer.deliveredAt === undefined ? {} : { deliveredAt: answer.deliveredAt }),
       recipients: answer.recipients.map(({ sessionPubkey, ...known }) => {
-        const at = answers?.get(sessionPubkey)
-        return { session: sessionPubkey, name: this.nameOf(sessionPubkey), ...known, ...(at === undefined ? {} : { rung: 'answered' as const, at }) }
+        const one = { session: sessionPubkey, name: this.nameOf(sessionPubkey), ...known }
+        const answered = heard?.answered.get(sessionPubkey)
+        if (answered !== undefined) return { ...one, rung: 'answered' as const, at: answered }
+        const shown = heard?.shown.get(sessionPubkey)
+        if (shown !== undefined) return { ...one, rung: 'surfaced' as const, at: shown, proven: true }
+        if (one.rung === 'surfaced') return { ...one, proven: false }
+        return one.rung === 'received' && heard?.held.has(sessionPubkey) ? { ...one, held: true } : one
       }),
     }
   }
 
   /** A verified message of that session names one of ours. */
   answered(re: string, by: SessionPubkey, at: number): void {
-    this.#answered.get(re as MessageId)?.set(by, at)
+    this.#heard.get(re as MessageId)?.answered.set(by, at)
+  }
+
+  /** A sealed receipt of that session names these messages; the ones that are ours and were not named before. */
+  proven(word: 'shown' | 'held', ids: readonly MessageId[], by: SessionPubkey, at: number): MessageId[] {
+    return ids.filter((id) => {
+      const known = this.#heard.get(id)?.[word]
+      if (!known || known.has(by)) return false
+      known.set(by, at)
+      return true
+    })
+  }
+
+  /** Tells a sender, sealed, what was shown here. */
+  async prove(to: SessionPubkey, text: string): Promise<void> {
+    const target = { peers: [], recipients: [to], targetSpec: to, label: '', direct: true, matches: () => false }
+    await this.#deliver(target, { to: '', message: text, priority: 'low' }, 'receipt')
+  }
+
+  /** Whether this is the id of a receipt, in whose fate nobody is interested. */
+  isProof(id: MessageId): boolean {
+    return this.#proofs.has(id)
   }
 
   nameOf(session: SessionPubkey): string {
     return this.#o.roster.believed(session)?.presence.name ?? fingerprint(session)
   }
 
-  async #deliver(to: Resolution, options: SendOptions): Promise<SendResult> {
+  async #deliver(to: Resolution, options: SendOptions, kind?: 'receipt'): Promise<SendResult> {
     const id = toB64u(this.#o.random(16)) as ClientId
     const priority = options.priority ?? 'next'
     const mark = this.#o.policyMark()
@@ -102,6 +133,8 @@ export class Outgoing {
         p: priority,
         b: options.message,
         ...(options.re === undefined ? {} : { re: options.re }),
+        ...(options.hops === undefined || options.hops === 0 ? {} : { hops: options.hops }),
+        ...(kind === undefined ? {} : { k: kind }),
         ...(mark === undefined ? {} : { pv: mark }),
       },
       random: this.#o.random,
@@ -109,7 +142,8 @@ export class Outgoing {
     })
     const cancelWipe = this.#o.clock.after(times.contentKey, () => sealed.wipe())
     const messageId = messageIdOf(this.#o.key.publicKey, id)
-    this.#remember(messageId)
+    if (kind === undefined) this.#remember(messageId)
+    else keepNewest(this.#proofs.add(messageId))
     try {
       const { nonce, to: keys, wraps, ciphertext } = sealed
       const volatile = options.volatile === true
@@ -165,8 +199,11 @@ export class Outgoing {
   }
 
   #remember(id: MessageId): void {
-    this.#answered.set(id, new Map())
-    const [oldest] = this.#answered.keys()
-    if (this.#answered.size > remembered && oldest !== undefined) this.#answered.delete(oldest)
+    keepNewest(this.#heard.set(id, { shown: new Map(), held: new Map(), answered: new Map() }))
   }
+}
+
+function keepNewest(known: Map<MessageId, unknown> | Set<MessageId>): void {
+  const [oldest] = known.keys()
+  if (known.size > remembered && oldest !== undefined) known.delete(oldest)
 }

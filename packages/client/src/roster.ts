@@ -9,6 +9,7 @@ interface Entry {
   claim: Claim | undefined
   claimed: { name: string; groups: string[] } | undefined
   status: Status
+  since?: number | undefined
   connected: boolean
   /** The load of the roster that last mentioned it. */
   load: number
@@ -54,7 +55,7 @@ export class Roster {
     const chain = frame.chain.map((index) => tokens[index])
     if (!chain.every((token) => token !== undefined)) throw new MeshError('bad_frame', 'a peer refers to a token that the frame lacks')
     const entry = this.#entries.get(frame.sessionPubkey) ?? this.#revive(frame.sessionPubkey)
-    Object.assign(entry, { status: frame.status, connected: frame.connected, load: this.#load })
+    Object.assign(entry, { status: frame.status, since: frame.since, connected: frame.connected, load: this.#load })
     this.#claim(entry, { session: frame.sessionPubkey, tokens: chain, presence: frame.presence })
   }
 
@@ -130,7 +131,7 @@ export class Roster {
   #peer(session: SessionPubkey, entry: Entry): Peer | undefined {
     this.#settle(entry)
     if (!entry.believed || !isCurrent(entry.believed, this.#o.clock.now())) return undefined
-    if (!isRevoked(entry.believed.chain, this.#revoked)) return toPeer(entry.believed, entry.status, entry.connected)
+    if (!isRevoked(entry.believed.chain, this.#revoked)) return toPeer(entry.believed, entry)
     this.#entries.delete(session)
     return undefined
   }

@@ -53,6 +53,8 @@ export interface ConnectOptions {
   readonly dial: Dial
   readonly random?: Random
   readonly policyPin?: PolicyPin
+  /** Messages that an earlier process of this session showed: they are not taken in again. */
+  readonly shown?: readonly MessageId[]
   /** Keep dialling when the first attempt finds no broker; otherwise `connect` rejects with `unavailable`. */
   readonly persist?: boolean
 }
@@ -69,6 +71,8 @@ export interface Peer {
   readonly fingerprint: string
   /** The broker's word. */
   readonly status: Status
+  /** When that status was set, where the broker knows. */
+  readonly since?: number
   /** The broker's word; false while a lost session may still return. */
   readonly connected: boolean
 }
@@ -101,6 +105,8 @@ export interface ReceivedMessage {
   readonly text: string
   /** The message this one answers. */
   readonly re?: string
+  /** How many messages, each the cause of the next, led to this one since a user had a word in it; 0 when a user did. The sender's word. */
+  readonly hops: number
   readonly sentAt: number
   readonly receivedAt: number
   /** False only for plaintext in a mesh whose signed policy allows it. */
@@ -132,6 +138,8 @@ export interface SendOptions {
   readonly message: string
   readonly priority?: Priority
   readonly re?: string
+  /** As in a received message. */
+  readonly hops?: number
   readonly volatile?: boolean
 }
 
@@ -152,10 +160,16 @@ export interface RecipientStatus {
   readonly at: number
   readonly reason?: string | undefined
   readonly connected: boolean
+  readonly receivedAt?: number | undefined
+  /** With `received`: the recipient said that it keeps it from its reader for now, by do-not-disturb or a budget. */
+  readonly held?: boolean
+  /** With `surfaced`: whether the recipient said so itself, sealed. Otherwise it is the broker's word. */
+  readonly proven?: boolean
 }
 
 export interface MessageStatus {
   readonly id: MessageId
+  readonly storedAt?: number | undefined
   readonly delivered: boolean
   readonly deliveredAt?: number
   readonly recipients: readonly RecipientStatus[]
@@ -204,7 +218,12 @@ export interface MeshEvents {
     readonly rung: Rung
     readonly at: number
     readonly reason?: string | undefined
+    /** As in a recipient's status. */
+    readonly proven?: boolean
+    readonly held?: boolean
   }
+  /** The reader has seen these messages. */
+  surfaced: readonly MessageId[]
   /** Messages of a sender that did not arrive within the grace period. */
   gap: { readonly from: string; readonly session: SessionPubkey; readonly missing: number }
   state: ConnectionState

@@ -14,6 +14,8 @@ export interface InnerMessage {
   readonly re?: string | undefined
   /** How many answers led here. */
   readonly hops?: number | undefined
+  /** What it is when it is no message for a reader: `receipt` tells the sender what was shown. */
+  readonly k?: string | undefined
   /** The sender's policy: version and beginning of its hash. */
   readonly pv?: readonly [number, string] | undefined
 }
@@ -40,6 +42,7 @@ const form = z.object({
   b: z.string(),
   re: z.string().max(64).optional(),
   hops: counter.optional(),
+  k: z.string().max(16).optional(),
   pv: z.tuple([counter, z.string().max(43)]).optional(),
   r: z.string().optional(),
   c: counter.optional(),
@@ -48,8 +51,8 @@ const form = z.object({
 /** The message as it is sealed. Throws `too_large` for a text over 64 KiB. */
 export function encodeInner(o: Inner): Uint8Array {
   if (encodeText(o.b).length > limits.message) throw new MeshError('too_large', `the message is over ${limits.message} bytes; send it in parts`)
-  const { m, f, to, id, ts, p, b, re, hops, pv, r, c } = o
-  return encodeText(JSON.stringify({ v: 1, m, f, to, id, ts, p, b, re, hops, pv, r, c }))
+  const { m, f, to, id, ts, p, b, re, hops, k, pv, r, c } = o
+  return encodeText(JSON.stringify({ v: 1, m, f, to, id, ts, p, b, re, hops, k, pv, r, c }))
 }
 
 /** Reads what `encodeInner` wrote. Throws `bad_version` for anything that is not a message of version 1. */

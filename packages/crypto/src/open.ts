@@ -53,8 +53,9 @@ export function open(push: Envelope, o: OpenOptions): Opened {
   checkBinding(inner, push)
   checkAge(inner.ts, o.now, session.exp)
   o.windows.accept(push.senderPubkey, counter)
-  const { to, id, ts, p, b, re, hops, pv } = inner
-  return { verified: true, inner: { to, id, ts, p, b, ...(re !== undefined && { re }), ...(hops !== undefined && { hops }), ...(pv && { pv }) }, counter }
+  const { to, id, ts, p, b, re, hops, k, pv } = inner
+  const optional = { ...(re !== undefined && { re }), ...(hops !== undefined && { hops }), ...(k !== undefined && { k }), ...(pv && { pv }) }
+  return { verified: true, inner: { to, id, ts, p, b, ...optional }, counter }
 }
 
 function openPlain(push: Envelope, text: string, o: OpenOptions): Opened {

@@ -1,4 +1,5 @@
 import type { ReceivedMessage } from '@claudemesh/client'
+import type { MessageId } from '@claudemesh/protocol'
 import { attribute, visible, visibleJson } from './visible.ts'
 
 export interface FrameOptions {
@@ -35,6 +36,11 @@ function frameMessage(message: ReceivedMessage, { maxText = longestText, rest = 
     sent: new Date(sentAt).toISOString(),
   }
   return frame('peer-message', attributes, cut(visible(message.text), maxText, rest))
+}
+
+/** The ids of the messages that stand in this text as frames; peers cannot write the beginning of a frame. */
+export function idsInFrames(text: string): MessageId[] {
+  return [...text.matchAll(/<peer-message [^<>]*? id="([A-Za-z0-9_-]{22})"/g)].map((match) => match[1] as MessageId)
 }
 
 /** Whether the text of this message is shown whole within so many characters. */

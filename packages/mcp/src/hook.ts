@@ -1,26 +1,60 @@
 import type { Mesh } from '@claudemesh/client'
-import type { Status } from '@claudemesh/protocol'
+import type { Activity, Delivery } from './delivery/delivery.ts'
 
 /** The tool that Claude Code's hooks call; it is not listed, so that the model does not see it. */
 export const hookTool = 'hook_event'
 
-const statusAt: Record<string, Status> = {
+const activityAt: Record<string, Activity> = {
   UserPromptSubmit: 'working',
   PreToolUse: 'working',
   PostToolUse: 'working',
+  PostToolUseFailure: 'working',
   PermissionRequest: 'waiting',
   Stop: 'idle',
   StopFailure: 'idle',
 }
 
-const statusAtNotice: Record<string, Status> = { idle_prompt: 'idle', permission_prompt: 'waiting' }
+const activityAtNotice: Record<string, Activity> = { idle_prompt: 'idle', permission_prompt: 'waiting' }
 
-/** Sets the status that an event of Claude Code implies; a do-not-disturb set by hand stays. Answers what a hook must answer: `{}`. */
-export function hookEvent(mesh: Mesh, args: unknown): string {
-  const { event, notification_type: notice } = (args ?? {}) as { event?: unknown; notification_type?: unknown }
-  const status = event === 'Notification' ? statusAtNotice[String(notice)] : statusAt[String(event)]
+interface HookArgs {
+  readonly event?: unknown
+  readonly notification_type?: unknown
+  readonly prompt?: unknown
+  readonly transcript?: unknown
+}
+
+/** Takes an event of Claude Code: the status follows it, what the session saw is surfaced. Answers what the hook must answer, `{}` where there is nothing to say. */
+export function hookEvent(mesh: Mesh, delivery: Delivery | undefined, args: unknown, heard: (activity: Activity) => void = () => {}): string {
+  const { event, notification_type: notice, prompt, transcript } = (args ?? {}) as HookArgs
+  const activity = event === 'Notification' ? activityAtNotice[String(notice)] : activityAt[String(event)]
+  const become = (now: Activity) => {
+    followActivity(mesh, now)
+    delivery?.active(now)
+    heard(now)
+  }
+  if (!delivery) {
+    if (activity !== undefined) become(activity)
+    return '{}'
+  }
+  if (typeof transcript === 'string' && transcript.startsWith('/')) delivery.transcriptAt(transcript)
+  delivery.proceed()
+  const fresh = event !== 'UserPromptSubmit' || typeof prompt !== 'string' || delivery.saw(prompt)
+  const carries = fresh && (event === 'UserPromptSubmit' || event === 'PostToolUse' || event === 'Stop')
+  const text = carries ? delivery.context(event) : undefined
+  // With something to read the session goes on.
+  const now = text === undefined ? activity : 'working'
+  if (now !== undefined) become(now)
+  if (!fresh) return JSON.stringify({ decision: 'block', reason: 'This message of a peer was shown before.' })
+  const news = delivery.news()
+  return JSON.stringify({
+    ...(news === undefined ? {} : { systemMessage: news }),
+    ...(text === undefined ? {} : { hookSpecificOutput: { hookEventName: event, additionalContext: text } }),
+  })
+}
+
+/** Sets the status that the activity implies; a do-not-disturb set by hand stays. */
+export function followActivity(mesh: Mesh, status: Activity): void {
   const now = mesh.me.status
   // Not awaited: the session waits for its hooks.
-  if (status !== undefined && now !== 'dnd' && now !== status) mesh.setStatus(status).catch(() => {})
-  return '{}'
+  if (now !== 'dnd' && now !== status) mesh.setStatus(status).catch(() => {})
 }

@@ -2,12 +2,16 @@ import type { Readable, Writable } from 'node:stream'
 import type { Mesh } from '@claudemesh/client'
 import { MeshError, silent, type Clock, type Log, type Tool } from '@claudemesh/protocol'
 import { z } from 'zod'
-import { Delivery } from './delivery/delivery.ts'
+import { watchCard } from './card.ts'
+import { Delivery, type Activity } from './delivery/delivery.ts'
+import { defaultBudget, type Budget } from './delivery/guard.ts'
+import type { Ledger } from './delivery/ledger.ts'
 import { inboxSocket } from './delivery/socket.ts'
 import { frameData } from './frame.ts'
-import { hookEvent, hookTool } from './hook.ts'
+import { followActivity, hookEvent, hookTool } from './hook.ts'
 import { instructions } from './instructions.ts'
 import { Notices } from './notices.ts'
+import { Registry } from './registry.ts'
 import { runTool, toolList } from './tools.ts'
 
 export interface ServeOptions {
@@ -18,6 +22,14 @@ export interface ServeOptions {
   readonly version: string
   readonly clock: Clock
   readonly log?: Log
+  /** What an earlier server of this session left, asked for once the mesh is there. */
+  readonly ledger?: () => Ledger | undefined
+  /** How much peers may make the session do; asked for once the mesh is there, sane defaults unless given. */
+  readonly budget?: () => Budget | undefined
+  /** Hears at each change who the session is in the mesh, for when its model forgets. */
+  readonly card?: (text: string) => void
+  /** The file in which the Claude Code that started this server keeps what it is doing. */
+  readonly registry?: string
   /** The session inbox of the Claude Code that started this server. Without it messages wait for check_messages. */
   readonly inbox?: { readonly path: string; readonly token?: string }
 }
@@ -33,8 +45,14 @@ const patience = 10_000
 /** A client that never says `initialized` still gets a session. */
 const latestStart = 2000
 
+/** A server with a session of the mesh behind it. */
+export interface SessionServerHandle extends McpServerHandle {
+  /** A person lets through what the budget held back. */
+  release(): void
+}
+
 /** Serves the mesh's tools over MCP and delivers messages into the session. */
-export async function serveMcp(options: ServeOptions): Promise<McpServerHandle> {
+export async function serveMcp(options: ServeOptions): Promise<SessionServerHandle> {
   const [{ Server }, { StdioServerTransport }] = await Promise.all([import('@modelcontextprotocol/server'), import('@modelcontextprotocol/server/stdio')])
   const session = new Session(options)
   const capabilities = { tools: {}, experimental: { 'claude/channel': {} } }
@@ -50,6 +68,7 @@ export async function serveMcp(options: ServeOptions): Promise<McpServerHandle> 
   await server.connect(new StdioServerTransport(options.input, options.output))
   return {
     closed,
+    release: () => session.release(),
     [Symbol.asyncDispose]: async () => {
       session.stop()
       await server.close()
@@ -71,6 +90,8 @@ class Session {
   readonly #notices = new Notices()
   readonly #stops: (() => void)[] = []
   #mesh: Promise<Mesh> | undefined
+  #delivery: Delivery | undefined
+  #registry: Registry | undefined
   #stopped = false
 
   constructor(options: ServeOptions) {
@@ -91,12 +112,40 @@ class Session {
       const mesh = await connecting
       if (this.#stopped) return
       this.#stops.push(this.#notices.watch(mesh))
-      if (!inbox) return
-      const delivery = new Delivery({ mesh, clock, log, post: inboxSocket(inbox), notices: this.#notices })
+      this.#registry = this.#follow(mesh)
+      if (this.#o.card) this.#stops.push(watchCard(mesh, clock, this.#o.card))
+      const post = inbox ? { post: inboxSocket(inbox) } : {}
+      const delivery = new Delivery({
+        mesh,
+        clock,
+        log,
+        notices: this.#notices,
+        ledger: this.#o.ledger?.(),
+        budget: this.#o.budget?.() ?? defaultBudget,
+        ...post,
+      })
+      this.#delivery = delivery
       this.#stops.push(() => delivery.stop())
     } catch (error) {
       log('error', 'mesh_failed', { error: error instanceof MeshError ? error.code : 'internal' })
     }
+  }
+
+  /** An interrupt fires no hook, and a dialog that is answered none at once: the registry file tells. */
+  #follow(mesh: Mesh): Registry | undefined {
+    const { registry: path, clock } = this.#o
+    if (path === undefined) return undefined
+    const changed = (activity: Activity) => {
+      followActivity(mesh, activity)
+      this.#delivery?.active(activity)
+    }
+    const registry = new Registry({ path, clock, changed })
+    this.#stops.push(() => registry.stop())
+    return registry
+  }
+
+  release(): void {
+    this.#delivery?.release()
   }
 
   stop(): void {
@@ -107,8 +156,8 @@ class Session {
   async call(name: string, args: unknown): Promise<{ content: { type: 'text'; text: string }[]; isError?: boolean }> {
     try {
       const mesh = await this.#connected()
-      if (name === hookTool) return text(hookEvent(mesh, args))
-      const result = await runTool(mesh, name, args, this.#notices)
+      if (name === hookTool) return text(hookEvent(mesh, this.#delivery, args, (activity) => this.#registry?.heard(activity)))
+      const result = await runTool(mesh, name, args, { notices: this.#notices, hops: this.#delivery?.hops ?? 0 })
       return text(typeof result === 'string' ? result : frameData('mesh-data', result))
     } catch (error) {
       // A hook must never hear of trouble: its text would reach the model.

@@ -5,7 +5,15 @@ import type { Notices } from './notices.ts'
 import { visible } from './visible.ts'
 
 type Tools = typeof tools
-type Handler<T> = (mesh: Mesh, input: ToolInput<T>, notices: Notices | undefined) => Promise<string | object> | string | object
+
+/** The turn of the session in which a tool is called. */
+export interface Turn {
+  readonly notices?: Notices
+  /** What a message sent in it bears: 0 when a user began it. */
+  readonly hops?: number
+}
+
+type Handler<T> = (mesh: Mesh, input: ToolInput<T>, turn: Turn) => Promise<string | object> | string | object
 type Handlers = { readonly [N in keyof Tools]: { readonly [V in keyof Tools[N]]: Handler<Tools[N][V]> } }
 
 /** Most characters of one answer to check_messages. */
@@ -35,9 +43,9 @@ const handlers: Handlers = {
     },
   },
   messages: {
-    send: async (mesh, { to, message, priority, re }) =>
-      sent(await mesh.send({ to, message, ...(priority === undefined ? {} : { priority }), ...(re === undefined ? {} : { re }) })),
-    check: (mesh, _input, notices) => checkMessages(mesh, notices),
+    send: async (mesh, { to, message, priority, re }, { hops = 0 }) =>
+      sent(await mesh.send({ to, message, hops, ...(priority === undefined ? {} : { priority }), ...(re === undefined ? {} : { re }) })),
+    check: (mesh, _input, { notices }) => checkMessages(mesh, notices),
     status: async (mesh, { id }) => statusOf(await mesh.status(id as MessageId)),
   },
 }
@@ -64,10 +72,10 @@ export const toolList: readonly Tool[] = [...byName.values()].map(({ tool }) => 
  * Runs one tool of protocol's `tools` against a mesh: the same for the model and for the shell.
  * Objects quote peers and are for `frameData`; strings are safe to show. Throws MeshError, `not_found` for an unknown tool.
  */
-export async function runTool(mesh: Mesh, name: string, args: unknown, notices?: Notices): Promise<string | object> {
+export async function runTool(mesh: Mesh, name: string, args: unknown, turn: Turn = {}): Promise<string | object> {
   const entry = byName.get(name)
   if (!entry) throw new MeshError('not_found', `there is no tool ${JSON.stringify(name)}; there are ${[...byName.keys()].join(', ')}`)
-  return entry.run(mesh, check(name, entry.tool.input, args ?? {}), notices)
+  return entry.run(mesh, check(name, entry.tool.input, args ?? {}), turn)
 }
 
 function listPeers(mesh: Mesh, group: string | undefined): object {
@@ -92,11 +100,12 @@ function statusOf({ id, delivered, recipients }: MessageStatus): object {
   return {
     id,
     delivered,
-    recipients: recipients.map(({ name, rung, at, reason, connected }) => ({
+    recipients: recipients.map(({ name, rung, at, reason, connected, proven, held }) => ({
       name,
-      rung,
+      rung: proven === false ? `${rung} (the broker says so, no proof)` : rung,
       at: new Date(at).toISOString(),
       ...(reason === undefined ? {} : { reason }),
+      ...(held ? { held: 'do-not-disturb or a budget keeps it from the model for now' } : {}),
       connected,
     })),
   }
@@ -110,7 +119,7 @@ function checkMessages(mesh: Mesh, notices: Notices | undefined): string {
     if (!message) break
     const framed = framePeerMessages([message], { maxText: longestText })
     if (frames.length > 0 && length + framed.length > longestAnswer) break
-    mesh.inbox.remove([message.id])
+    mesh.surfaced([message])
     frames.push(framed)
     length += framed.length
   }

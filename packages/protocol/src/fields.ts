@@ -48,6 +48,7 @@ export const peer = z.object({
     .describe('Indexes into the tokens of the same frame, root side first, ending in the session certificate.'),
   presence: token,
   status,
+  since: millis.optional().describe('When the status was set, if this broker saw it.'),
   connected: z.boolean(),
 })
 export type PeerFrame = z.infer<typeof peer>

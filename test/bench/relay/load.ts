@@ -72,7 +72,7 @@ function load(job: Job, lines: readonly Line[], warm: () => void): Promise<numbe
   for (const receiver of receivers) {
     let unread: string[] = []
     const flush = () => {
-      receiver.raw.send(masked(`{"type":"receipt","received":${JSON.stringify(unread)},"failed":[]}`))
+      receiver.raw.send(masked(`{"type":"receipt","received":[],"surfaced":${JSON.stringify(unread)},"failed":[]}`))
       unread = []
     }
     receiver.raw.onFrame = (frame) => {

@@ -28,6 +28,11 @@ export class Terminal implements AsyncDisposable {
     this.#tmux(['send-keys', 'Enter'])
   }
 
+  /** Presses a key by its name in tmux. */
+  press(key: string): void {
+    this.#tmux(['send-keys', key])
+  }
+
   async #shows(holds: (screen: string) => boolean): Promise<void> {
     const latest = performance.now() + 30_000
     while (!holds(this.screen())) {

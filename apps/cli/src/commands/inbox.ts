@@ -56,6 +56,7 @@ function once(mesh: Mesh, output: Output): Promise<void> {
 function print(mesh: Mesh, output: Output): number {
   const messages = mesh.inbox.drain()
   for (const message of messages) output.result({ json: message, text: lines(output, message) })
+  mesh.surfaced(messages)
   return messages.length
 }
 

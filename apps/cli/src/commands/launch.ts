@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { toB64u } from '@claudemesh/crypto'
 import type { Context } from '../context.ts'
+import { loadBudget } from '../home/budget.ts'
 import type { MeshEntry } from '../home/config.ts'
 import { invocation } from '../invocation.ts'
 import { placeGuide } from '../home/guide-file.ts'
@@ -26,6 +27,8 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   if (settled === 'cancelled') return 130
   if (!settled) return 0
   const { entry, persona } = settled
+  // Damaged limits are said here, where a person reads it.
+  loadBudget(context.home, entry.slug)
   warnOfAge(output, await version)
   await warnOfSilence(context, output, entry)
   sweepSessionFolders(context.home, context.clock.now())

@@ -1,7 +1,12 @@
-import type { Mesh } from '@claudemesh/client'
-import { serveMcp, serveStandby } from '@claudemesh/mcp'
+import { writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { serveMcp, serveStandby, type Budget, type Ledger } from '@claudemesh/mcp'
 import type { Context } from '../context.ts'
 import { sessionMark } from '../launch/environment.ts'
+import { cardFile } from '../launch/plugin.ts'
+import { watchRelease } from '../launch/release.ts'
+import type { ModelSession } from '../session/model-session.ts'
 
 export interface McpFlags {
   readonly handover?: string
@@ -16,20 +21,34 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   if (flags.handover === undefined && context.env[sessionMark]) return standBy(context)
   const path = context.env['CLAUDE_CODE_MESSAGING_SOCKET']
   const token = context.env['CLAUDE_CODE_MESSAGING_TOKEN']
-  let session: Promise<Mesh> | undefined
+  let session: Promise<ModelSession> | undefined
+  let ledger: Ledger | undefined
+  let budget: Budget | undefined
   const server = await serveMcp({
-    mesh: () => (session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags))),
+    mesh: async () => {
+      session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags))
+      const connected = await session
+      ledger = connected.ledger
+      budget = connected.budget
+      return connected.mesh
+    },
+    ledger: () => ledger,
+    budget: () => budget,
+    ...(flags.handover === undefined ? {} : { card: keepCard(join(dirname(flags.handover), cardFile)) }),
+    registry: join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`),
     input: context.stdin,
     output: context.stdout,
     version: context.version,
     clock: context.clock,
     ...(path ? { inbox: { path, ...(token ? { token } : {}) } } : {}),
   })
+  const unwatch = flags.handover === undefined ? () => {} : watchRelease(dirname(flags.handover), () => server.release())
   await Promise.race([server.closed, stopSignal()])
+  unwatch()
   // Claude Code kills half a second after it asked; the broker is told as much of the end as fits into that.
   await server[Symbol.asyncDispose]()
-  const mesh = await session?.catch(() => undefined)
-  await mesh?.close({ bye: flags.handover === undefined })
+  const connected = await session?.catch(() => undefined)
+  await connected?.mesh.close({ bye: flags.handover === undefined })
 }
 
 /** In a launched session the server of `install` has nothing to do: two would be two peers. */
@@ -37,6 +56,15 @@ async function standBy({ stdin, stdout, version }: Context): Promise<void> {
   const server = await serveStandby({ input: stdin, output: stdout, version })
   await Promise.race([server.closed, stopSignal()])
   await server[Symbol.asyncDispose]()
+}
+
+/** A card that cannot be kept is a convenience less. */
+const keepCard = (path: string) => (text: string) => {
+  try {
+    writeFileSync(path, text, { mode: 0o600 })
+  } catch {
+    // The session's folder goes when the session ends.
+  }
 }
 
 function stopSignal(): Promise<void> {

@@ -3,6 +3,7 @@ import { loadConfig } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
 import { columns, plainText, type Result } from '../output.ts'
 import { withMesh } from '../session/connect.ts'
+import { whySilent } from '../session/why-silent.ts'
 
 /** The verified live peers. */
 export async function peers(context: Context, flags: { mesh?: string; group?: string }): Promise<Result> {
@@ -16,7 +17,7 @@ export async function peers(context: Context, flags: { mesh?: string; group?: st
     peer.connected ? peer.status : 'away',
     peer.role ?? '',
     peer.groups.map((group) => `@${group.name}${group.role ? `:${group.role}` : ''}`).join(' '),
-    plainText(peer.summary ?? ''),
+    [whySilent(peer, context.clock.now()), plainText(peer.summary ?? '')].filter((part) => part !== undefined && part !== '').join(' · '),
   ])
   return { json: { mesh: entry.slug, peers: list }, text: rows.length ? columns(rows) : `nobody else is in ${entry.slug} right now` }
 }

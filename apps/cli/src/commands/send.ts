@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline'
 import { text as readAll } from 'node:stream/consumers'
-import type { Mesh, SendResult } from '@claudemesh/client'
+import type { SendResult } from '@claudemesh/client'
 import type { Priority, Rung } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
@@ -9,14 +9,14 @@ import { pickMesh } from '../home/meshes.ts'
 import { parsePersona } from '../launch/persona.ts'
 import type { Output, Result } from '../output.ts'
 import { withMesh } from '../session/connect.ts'
-import { DeliveryWatch } from '../session/delivery-watch.ts'
+import { DeliveryWatch, type WaitedFor } from '../session/delivery-watch.ts'
 
 export interface SendFlags {
   readonly mesh?: string
   readonly lines?: boolean
   readonly name?: string
   readonly priority?: Priority
-  readonly wait: 'stored' | 'received'
+  readonly wait: 'stored' | WaitedFor
 }
 
 /** Sends one message, or with `--lines` one per line of stdin, as a session of its own; returns when all of it stands on the rung waited for. */
@@ -27,8 +27,9 @@ export async function send(context: Context, output: Output, to: readonly string
     using watch = new DeliveryWatch(mesh)
     for await (const message of messages(context, text, flags.lines === true)) {
       const sent = await mesh.send({ to, message, ...(flags.priority ? { priority: flags.priority } : {}) })
-      const rung = flags.wait === 'received' ? await received(mesh, watch, sent) : 'stored'
-      output.result(resultOf(sent, rung))
+      const recipients = sent.recipients.map((recipient) => recipient.session)
+      if (flags.wait !== 'stored') await watch.until(flags.wait, sent.id, recipients, mesh)
+      output.result(resultOf(sent, flags.wait))
     }
   })
 }
@@ -37,15 +38,6 @@ async function* messages(context: Context, text: string, lines: boolean): AsyncG
   if (text !== '-') yield text
   else if (!lines) yield (await readAll(context.stdin)).replace(/\n$/, '')
   else for await (const line of createInterface({ input: context.stdin, crlfDelay: Infinity })) if (line !== '') yield line
-}
-
-async function received(mesh: Mesh, watch: DeliveryWatch, sent: SendResult): Promise<Rung> {
-  await watch.received(
-    sent.id,
-    sent.recipients.map((recipient) => recipient.session),
-    mesh,
-  )
-  return 'received'
 }
 
 function resultOf(sent: SendResult, rung: Rung): Result {

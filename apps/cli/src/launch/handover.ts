@@ -1,6 +1,8 @@
-import { createServer, connect, type Server } from 'node:net'
 import { once } from 'node:events'
 import { chmodSync } from 'node:fs'
+import { createServer, connect, type Server, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import type { LedgerEntry } from '@claudemesh/mcp'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { meshEntry } from '../home/config.ts'
@@ -17,44 +19,122 @@ const handover = z.object({
   name: z.string(),
   role: z.string().optional(),
   groups: z.array(z.object({ name: z.string(), role: z.string().optional() })),
+  /** What earlier MCP servers of the session left. */
+  kept: z.object({ shown: z.array(z.string()), offered: z.array(z.string()), transcript: z.string().optional() }),
 })
 
 /** All that the MCP server of a launched session needs to be that session. */
 export type Handover = z.infer<typeof handover>
 
-/** Hands the session to each MCP server that asks. The socket lies in the session's 0700 folder: only this user's processes reach it. */
+const entry = z.object({
+  offered: z.array(z.string()).optional(),
+  withdrawn: z.array(z.string()).optional(),
+  surfaced: z.array(z.string()).optional(),
+  transcript: z.string().optional(),
+})
+
+/** Hands the session, with what its MCP servers left behind, to each MCP server that asks. The socket lies in the session's 0700 folder: only this user's processes reach it. */
 export class HandoverServer implements AsyncDisposable {
   readonly #server: Server
+  readonly #sockets = new Set<Socket>()
 
   private constructor(server: Server) {
     this.#server = server
   }
 
-  static async listen(path: string, session: Omit<Handover, 'v' | 'incarnation'>): Promise<HandoverServer> {
+  static async listen(path: string, session: Omit<Handover, 'v' | 'incarnation' | 'kept'>): Promise<HandoverServer> {
     let incarnation = 0
+    const kept = new Kept()
     const server = createServer((socket) => {
+      handover.#sockets.add(socket)
       socket.on('error', () => socket.destroy())
-      socket.end(`${JSON.stringify({ v: 1, ...session, incarnation: ++incarnation } satisfies Handover)}\n`)
+      socket.on('close', () => handover.#sockets.delete(socket))
+      socket.write(`${JSON.stringify({ v: 1, ...session, incarnation: ++incarnation, kept: kept.value } satisfies Handover)}\n`)
+      createInterface({ input: socket })
+        .on('line', (line) => kept.take(line) || socket.destroy())
+        .on('error', () => socket.destroy())
     })
+    const handover = new HandoverServer(server)
     server.listen(path)
     await once(server, 'listening')
     chmodSync(path, 0o600)
-    return new HandoverServer(server)
+    return handover
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }
 }
 
-/** Fetches the session from the launch that started this process. Throws `no_handover` when that launch is gone. */
-export async function fetchHandover(path: string): Promise<Handover> {
-  const socket = connect(path)
-  const parts: Buffer[] = []
+/** The newest of these are kept: a broker that repeats a still older message to a new MCP server would have it shown again. */
+const mostShown = 50_000
+
+/** What the MCP servers of a session did with its messages. */
+class Kept {
+  readonly #shown = new Set<string>()
+  readonly #offered = new Set<string>()
+  #transcript: string | undefined
+
+  get value(): Handover['kept'] {
+    return { shown: [...this.#shown], offered: [...this.#offered], ...(this.#transcript === undefined ? {} : { transcript: this.#transcript }) }
+  }
+
+  /** False for a line of the wrong form. */
+  take(line: string): boolean {
+    const parsed = entry.safeParse(jsonOf(line))
+    if (!parsed.success) return false
+    const { offered = [], withdrawn = [], surfaced = [], transcript } = parsed.data
+    for (const id of offered) this.#offered.add(id)
+    for (const id of [...withdrawn, ...surfaced]) this.#offered.delete(id)
+    for (const id of surfaced) this.#shown.add(id)
+    for (const id of this.#shown) {
+      if (this.#shown.size <= mostShown) break
+      this.#shown.delete(id)
+    }
+    if (transcript !== undefined) this.#transcript = transcript
+    return true
+  }
+}
+
+/** A fetched session. `record` tells the launch what became of its messages; `done` ends that, as does the end of this process. */
+export interface Fetched {
+  readonly handover: Handover
+  readonly record: (entry: LedgerEntry) => void
+  readonly done: () => void
+}
+
+function jsonOf(text: string): unknown {
   try {
-    for await (const part of socket) parts.push(part as Buffer)
-    return handover.parse(JSON.parse(Buffer.concat(parts).toString('utf8')))
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function firstLine(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject)
+    socket.once('close', () => reject(new Error('the socket was closed')))
+    createInterface({ input: socket }).once('line', resolve).on('error', reject)
+  })
+}
+
+/** Fetches the session from the launch that started this process. Throws `no_handover` when that launch is gone. */
+export async function fetchHandover(path: string): Promise<Fetched> {
+  const socket = connect(path)
+  try {
+    const fetched = handover.parse(JSON.parse(await firstLine(socket)))
+    socket.on('error', () => socket.destroy())
+    // It must not keep the process that records.
+    socket.unref()
+    return {
+      handover: fetched,
+      record: (one) => void (socket.writable && socket.write(`${JSON.stringify(one)}\n`)),
+      done: () => socket.end(),
+    }
   } catch (cause) {
+    socket.destroy()
     throw new Failure('no_handover', 'the `claudemesh launch` that started this session is gone; start the session again', { cause })
   }
 }

@@ -1,6 +1,6 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { claudeEnvironment, sessionMark } from './environment.ts'
-import { serverToolPrefix, pluginFiles } from './plugin.ts'
+import { cardFile, serverToolPrefix, pluginFiles } from './plugin.ts'
 
 export interface LaunchRequest {
   /** The session's name among its peers. */
@@ -33,7 +33,7 @@ export function plan(request: LaunchRequest): LaunchPlan {
 }
 
 function filesOf({ node, script, version, handover }: LaunchRequest): Record<string, string> {
-  const files = pluginFiles({ command: node, args: [script, 'mcp', '--handover', handover], version })
+  const files = pluginFiles({ command: node, args: [script, 'mcp', '--handover', handover], version, card: { node, path: join(dirname(handover), cardFile) } })
   return Object.fromEntries(Object.entries(files).map(([path, text]) => [join('plugin', path), text]))
 }
 

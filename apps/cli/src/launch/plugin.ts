@@ -12,10 +12,17 @@ export interface PluginOptions {
   readonly command: string
   readonly args: readonly string[]
   readonly version: string
+  readonly card?: Card
+}
+
+/** What prints the card of a session: the Node executable, and the file in which the MCP server keeps it. */
+interface Card {
+  readonly node: string
+  readonly path: string
 }
 
 /** The plugin that carries the mesh into Claude Code: its MCP server, the hooks that keep its status true and the guide as a skill, by path. */
-export function pluginFiles({ command, args, version }: PluginOptions): Record<string, string> {
+export function pluginFiles({ command, args, version, card }: PluginOptions): Record<string, string> {
   const manifest = {
     name: 'claudemesh',
     version,
@@ -28,7 +35,7 @@ export function pluginFiles({ command, args, version }: PluginOptions): Record<s
   return {
     '.claude-plugin/plugin.json': json(manifest),
     '.mcp.json': json({ mcpServers: { mesh } }),
-    'hooks/hooks.json': json({ hooks: hooksFor('plugin:claudemesh:mesh') }),
+    'hooks/hooks.json': json({ hooks: { ...hooksFor('plugin:claudemesh:mesh'), ...(card ? { SessionStart: [cardHook(card)] } : {}) } }),
     'skills/claudemesh/SKILL.md': skill(),
   }
 }
@@ -40,6 +47,29 @@ export function hooksFor(server: string): Record<string, { hooks: object[] }[]> 
   return Object.fromEntries(hookEvents.map((event) => [event, [{ hooks: [{ ...hook, input: inputOf(event) }] }]]))
 }
 
-const inputOf = (event: string) => ({ event, ...(event === 'Notification' ? { notification_type: '${notification_type}' } : {}) })
+/** Beside the handover socket: who the session is, for a model that has forgotten. */
+export const cardFile = 'card.txt'
+
+// The one hook that needs a process: at that time Claude Code does not call tools of servers.
+const cardHook = ({ node, path }: Card) => ({
+  matcher: 'resume|clear|compact',
+  hooks: [
+    {
+      type: 'command',
+      command: node,
+      args: ['-e', "try{process.stdout.write(require('node:fs').readFileSync(process.argv[1],'utf8'))}catch{}", path],
+      timeout: 5,
+    },
+  ],
+})
+
+const inputs: Record<string, object> = {
+  UserPromptSubmit: { prompt: '${prompt}', transcript: '${transcript_path}' },
+  PostToolUse: { transcript: '${transcript_path}' },
+  Stop: { transcript: '${transcript_path}' },
+  Notification: { notification_type: '${notification_type}' },
+}
+
+const inputOf = (event: string) => ({ event, ...inputs[event] })
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`

@@ -42,6 +42,13 @@ export class SessionFolder implements Disposable {
   }
 }
 
+/** The folders of this user's launches that still run. */
+export function liveSessionFolders(home: string): string[] {
+  return ownFolders(home)
+    .filter(({ pid }) => isAlive(pid))
+    .map(({ path }) => path)
+}
+
 /** Removes folders of sessions that died without doing so themselves: ours, no links, over an hour old, owner gone. Returns what went. */
 export function sweepSessionFolders(home: string, now: number): string[] {
   const swept = orphanFolders(home, now - orphanAge)
@@ -51,25 +58,35 @@ export function sweepSessionFolders(home: string, now: number): string[] {
 
 /** Folders of sessions that died, and were last touched before that time. */
 export function orphanFolders(home: string, before: number): string[] {
-  return [sessions(home), tmpdir()]
-    .flatMap((parent) =>
-      list(parent)
-        .filter((name) => name.startsWith(parent === tmpdir() ? 'claudemesh-s-' : prefix))
-        .map((name) => join(parent, name)),
-    )
-    .filter((path) => isOrphan(path, before))
+  return ownFolders(home)
+    .filter(({ touched, pid }) => touched <= before && !isAlive(pid))
+    .map(({ path }) => path)
 }
 
 const sessions = (home: string) => join(home, 'sessions')
 
-function isOrphan(path: string, before: number): boolean {
+interface OwnFolder {
+  readonly path: string
+  readonly touched: number
+  readonly pid: number
+}
+
+/** The folders that launches of this user made: no links, with the id of their process in them. */
+function ownFolders(home: string): OwnFolder[] {
+  return [sessions(home), tmpdir()].flatMap((parent) =>
+    list(parent)
+      .filter((name) => name.startsWith(parent === tmpdir() ? 'claudemesh-s-' : prefix))
+      .flatMap((name) => look(join(parent, name)) ?? []),
+  )
+}
+
+function look(path: string): OwnFolder | undefined {
   try {
     const stats = lstatSync(path)
-    if (!stats.isDirectory() || (process.getuid !== undefined && stats.uid !== process.getuid())) return false
-    if (stats.mtimeMs > before) return false
-    return !isAlive(Number(readFileSync(join(path, owner), 'utf8')))
+    if (!stats.isDirectory() || (process.getuid !== undefined && stats.uid !== process.getuid())) return undefined
+    return { path, touched: stats.mtimeMs, pid: Number(readFileSync(join(path, owner), 'utf8')) }
   } catch {
-    return false
+    return undefined
   }
 }
 

@@ -2,6 +2,12 @@ import type { Mesh, MeshEvents } from '@claudemesh/client'
 import { MeshError, isErrorCode, type MessageId, type SessionPubkey } from '@claudemesh/protocol'
 
 type Delivery = MeshEvents['delivery']
+/** The rungs that one can wait for beyond `stored`. */
+export type WaitedFor = 'received' | 'surfaced'
+
+function reaches({ rung, proven }: Delivery, wanted: WaitedFor): boolean {
+  return wanted === 'received' ? rung !== 'stored' : proven === true || rung === 'answered'
+}
 
 /** Remembers each recipient's newest word about this session's messages, from before they are sent. */
 export class DeliveryWatch implements Disposable {
@@ -11,13 +17,15 @@ export class DeliveryWatch implements Disposable {
 
   constructor(mesh: Mesh) {
     this.#off = mesh.on('delivery', (delivery) => {
-      this.#known.set(`${delivery.id} ${delivery.session}`, delivery)
+      const key = `${delivery.id} ${delivery.session}`
+      // The broker's word does not undo a proof.
+      if (!this.#known.get(key)?.proven) this.#known.set(key, delivery)
       this.#look()
     })
   }
 
-  /** Resolves when every recipient has received the message; rejects with the reason when one will not. */
-  async received(id: MessageId, recipients: readonly SessionPubkey[], mesh: Mesh): Promise<void> {
+  /** Resolves when the message stands on that rung, or higher, at every recipient; rejects with the reason when one will not get it. `surfaced` is believed with proof alone. */
+  async until(rung: WaitedFor, id: MessageId, recipients: readonly SessionPubkey[], mesh: Mesh): Promise<void> {
     // What happened before the events began is asked for once.
     for (const one of (await mesh.status(id)).recipients) {
       const key = `${id} ${one.session}`
@@ -28,7 +36,7 @@ export class DeliveryWatch implements Disposable {
         const states = recipients.map((session) => this.#known.get(`${id} ${session}`))
         const failed = states.find((state) => state?.rung === 'failed')
         if (failed) reject(failure(failed))
-        else if (states.every((state) => state !== undefined && state.rung !== 'stored')) resolve()
+        else if (states.every((state) => state !== undefined && reaches(state, rung))) resolve()
       }
       this.#look()
     })

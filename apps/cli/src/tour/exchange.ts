@@ -69,7 +69,7 @@ function nextMessage(mesh: Mesh): Promise<ReceivedMessage> {
   return new Promise((resolve) => {
     const off = mesh.on('message', (message) => {
       off()
-      mesh.inbox.remove([message.id])
+      mesh.surfaced([message])
       resolve(message)
     })
   })

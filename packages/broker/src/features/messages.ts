@@ -56,11 +56,12 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
     const { peers, tokens } = peerTable(routed.missing.filter((presence) => !had.has(presence.key)))
     return { messageId, queued: added.length + named.keys.length - fresh.keys.length, missing: peers, tokens, gone: [...routed.gone] }
   },
-  receipt: ({ kernel, mesh, me }, { received, failed }) => {
+  receipt: ({ kernel, mesh, me }, { received, surfaced = [], failed }) => {
     const receipt = { meshId: mesh.id, recipient: me.key, at: kernel.clock.now() }
-    for (const messageId of received) {
+    for (const messageId of received) kernel.writer.receive({ ...receipt, messageId, rung: 'received', reason: '' })
+    for (const messageId of surfaced) {
       me.link?.feed.taken(messageId)
-      kernel.writer.receive({ ...receipt, messageId, rung: 'received', reason: '' })
+      kernel.writer.receive({ ...receipt, messageId, rung: 'surfaced', reason: '' })
     }
     for (const { messageId, reason } of failed) {
       me.link?.feed.taken(messageId)
@@ -71,7 +72,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
   status: async ({ kernel, mesh, me }, { messageId }) => {
     await kernel.writer.settled()
     const [mine] = await kernel.db
-      .select({ id: message.id })
+      .select({ storedAt: message.createdAt })
       .from(message)
       .where(and(eq(message.meshId, mesh.id), eq(message.id, messageId), eq(message.senderMemberId, me.memberId)))
     if (!mine) throw new MeshError('not_found')
@@ -83,6 +84,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
     const delivered = states.length > 0 && states.every((row) => row.rung !== 'stored' && row.rung !== 'failed')
     return {
       messageId,
+      storedAt: mine.storedAt,
       delivered,
       ...(delivered ? { deliveredAt: Math.max(...states.map((row) => row.at)) } : {}),
       recipients: states.map((row) => ({
@@ -90,6 +92,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
         rung: row.rung,
         at: row.at,
         ...(row.reason === null ? {} : { reason: row.reason }),
+        ...(row.receivedAt === null ? {} : { receivedAt: row.receivedAt }),
         connected: mesh.presences.get(row.recipientPubkey)?.link !== undefined,
       })),
     }

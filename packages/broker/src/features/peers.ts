@@ -24,6 +24,7 @@ export const peers: Handlers<typeof contract.peers, Ready> = {
   setStatus: async ({ kernel, mesh, me }, { status }) => {
     if (me.status === status) return {}
     me.status = status
+    me.statusSince = kernel.clock.now()
     mesh.changed(me)
     await kernel.db
       .update(table)

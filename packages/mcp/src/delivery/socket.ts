@@ -5,7 +5,7 @@ export interface Turn {
   readonly text: string
   /** The bucket that Claude Code's limits count in. */
   readonly from: string
-  readonly priority: 'now' | 'next' | 'later'
+  readonly priority: 'next' | 'later'
 }
 
 /** Hands a turn to the session; rejects when it did not take it. */

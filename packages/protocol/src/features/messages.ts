@@ -39,7 +39,7 @@ export const messages = {
     output: ack,
   }),
   push: event('push', {
-    doc: 'An envelope for this session. It comes again after a reconnect until it is received, so it may repeat.',
+    doc: 'An envelope for this session. It comes again on each new connection until it is surfaced or refused, so it may repeat.',
     body: {
       messageId,
       id: clientId,
@@ -57,9 +57,10 @@ export const messages = {
     },
   }),
   receipt: notice('receipt', {
-    doc: 'The client opened and verified these messages (received), or refused them by name (failed).',
+    doc: 'The client opened and verified these messages (received), showed them to their reader (surfaced), or refused them by name (failed). What is received stays queued.',
     body: {
       received: z.array(messageId).max(limits.receiptsPerFrame),
+      surfaced: z.array(messageId).max(limits.receiptsPerFrame).optional(),
       failed: z.array(z.object({ messageId, reason: z.string().max(64) })).max(limits.receiptsPerFrame),
     },
   }),
@@ -71,9 +72,26 @@ export const messages = {
     doc: 'The rung of a sent message per recipient. Any session of the sending member may ask.',
     input: { messageId },
     reply: 'message_status_result',
-    output: { messageId, delivered: z.boolean(), deliveredAt: millis.optional(), recipients: z.array(recipientState.extend({ connected: z.boolean() })) },
+    output: {
+      messageId,
+      storedAt: millis.optional(),
+      delivered: z.boolean(),
+      deliveredAt: millis.optional(),
+      recipients: z.array(
+        recipientState.extend({
+          receivedAt: millis.optional().describe('When it came to that rung, also where it stands higher now.'),
+          connected: z.boolean(),
+        }),
+      ),
+    },
   }),
 }
+
+/** What a recipient’s client seals to the sender, as a message of the kind `receipt`: the ids that were shown to their reader, and those that wait for long. */
+export const sealedReceipt = z.object({
+  surfaced: z.array(messageId).max(limits.receiptsPerFrame),
+  held: z.array(messageId).max(limits.receiptsPerFrame).optional(),
+})
 
 const target = z.string().min(1).max(160)
 

@@ -1,0 +1,2 @@
+DROP INDEX "mesh"."delivery_queue_idx";--> statement-breakpoint
+CREATE INDEX "delivery_queue_idx" ON "mesh"."delivery" USING btree ("recipient_pubkey","mesh_id","seq") WHERE rung in ('stored', 'received');

@@ -1,0 +1,1 @@
+ALTER TABLE "mesh"."delivery" ADD COLUMN "received_at" bigint;

@@ -1,0 +1,66 @@
+import type { ReceivedMessage } from '@claudemesh/client'
+import type { Priority } from '@claudemesh/protocol'
+import { framePeerMessages } from '../frame.ts'
+import { visible } from '../visible.ts'
+import type { Turn } from './socket.ts'
+
+/** Most characters of one message that are put into a session unasked. */
+export const maxText = 8000
+/** Most characters that Claude Code takes from a hook are 10,000. */
+const maxContext = 9500
+const maxBatch = 24_000
+
+const urgency = { now: 0, next: 1, low: 1 } as const
+/** As Claude Code queues them. */
+const rank = { now: 1, next: 1, low: 0 } as const
+
+/**
+ * The messages that go first and fit into one turn. A turn overtakes those of lower priority that are under way: then it carries nothing that could have waited
+ * behind them, so that of one sender and priority none overtakes another.
+ */
+export function firstBatch(messages: readonly ReceivedMessage[], underWay: readonly Priority[]): ReceivedMessage[] {
+  const highest = most(messages)
+  const overtakes = underWay.some((priority) => rank[priority] < rank[highest])
+  const batch: ReceivedMessage[] = []
+  let length = 0
+  for (const message of messages.toSorted((a, b) => urgency[a.priority] - urgency[b.priority])) {
+    if (overtakes && rank[message.priority] < rank[highest]) continue
+    length += Math.min(message.text.length, maxText)
+    if (batch.length > 0 && length > maxBatch) break
+    batch.push(message)
+  }
+  return batch
+}
+
+/** As many whole messages as fit into a hook's answer, with the text. */
+export function contextOf(messages: readonly ReceivedMessage[], lines: readonly string[]): { batch: ReceivedMessage[]; text: string } {
+  const batch: ReceivedMessage[] = []
+  let text = lines.map(visible).join('\n\n')
+  for (const message of messages.toSorted((a, b) => urgency[a.priority] - urgency[b.priority])) {
+    const more = [text, framePeerMessages([message])].filter((part) => part !== '').join('\n\n')
+    if (more.length > maxContext) break
+    text = more
+    batch.push(message)
+  }
+  return { batch, text }
+}
+
+/** A turn for the session's inbox. */
+export function turnOf(batch: readonly ReceivedMessage[], lines: readonly string[]): Turn {
+  const frames = framePeerMessages(batch, { maxText, rest: 'read all of it with check_messages' })
+  const senders = new Set(batch.map((message) => message.from.name))
+  const [only = ''] = senders
+  return {
+    text: [frames, ...lines.map(visible)].join('\n\n'),
+    from: senders.size === 1 ? `mesh:${only}` : 'mesh',
+    priority: turnPriority[most(batch)],
+  }
+}
+
+// Claude Code's own `now` aborts a turn that is just beginning, and with it the message of another peer that a hook has seen already.
+const turnPriority = { now: 'next', next: 'next', low: 'later' } as const
+
+/** The highest priority among the messages: that of the turn which carries them. */
+export function most(batch: readonly ReceivedMessage[]): Priority {
+  return (['now', 'next'] as const).find((priority) => batch.some((message) => message.priority === priority)) ?? 'low'
+}

@@ -1,0 +1,29 @@
+import type { Mesh } from '@claudemesh/client'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Headless } from './harness/headless.ts'
+import { present, World } from './harness/world.ts'
+
+let world: World
+let bob: Headless
+let ann: Mesh
+beforeAll(async () => {
+  world = await World.start()
+  bob = world.own(new Headless(world, 'bob', { launch: ['--name', 'Bob'] }))
+  ann = await world.peer('Ann')
+  await present(ann, 'Bob')
+})
+afterAll(() => world[Symbol.asyncDispose]())
+
+test('a message of a chain that ran on too long does not wake the model until a person says so', async () => {
+  const { id } = await ann.send({ to: 'Bob', message: 'round and round', hops: 99 })
+  const carries = (text: string) => (request: { text: string }) => request.text.includes(text)
+  await new Promise<void>((resolve) => {
+    const look = async () => (await ann.status(id)).recipients[0]?.rung === 'received' && resolve()
+    ann.on('delivery', () => void look())
+    void look()
+  })
+  await bob.turn('[[say a turn of the user]]')
+  expect(world.api.requests.filter(carries('round and round'))).toEqual([])
+  world.claudemesh('continue')
+  await world.api.until('bob', 'what was held', carries('round and round'))
+})
