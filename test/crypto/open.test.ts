@@ -115,6 +115,7 @@ describe('bad_version', () => {
     ['an answer to something too long', { re: 'x'.repeat(65) }],
     ['hops that are no number', { hops: 'many' }],
     ['hops below zero', { hops: -1 }],
+    ['a kind that is too long', { k: 'k'.repeat(17) }],
     ['a policy version without its hash', { pv: [7] }],
     ['a policy version below zero', { pv: [-1, 'x'] }],
     ['a policy hash that is no text', { pv: [7, 7] }],
