@@ -14,14 +14,20 @@ beforeAll(async () => {
 })
 afterAll(() => world[Symbol.asyncDispose]())
 
+/** Settles with the next word on what became of a message. */
+function delivery(mesh: Mesh): Promise<void> {
+  return new Promise((resolve) => {
+    const off = mesh.on('delivery', () => {
+      off()
+      resolve()
+    })
+  })
+}
+
 test('a message of a chain that ran on too long does not wake the model until a person says so', async () => {
   const { id } = await ann.send({ to: 'Bob', message: 'round and round', hops: 99 })
   const carries = (text: string) => (request: { text: string }) => request.text.includes(text)
-  await new Promise<void>((resolve) => {
-    const look = async () => (await ann.status(id)).recipients[0]?.rung === 'received' && resolve()
-    ann.on('delivery', () => void look())
-    void look()
-  })
+  for (let changed = delivery(ann); (await ann.status(id)).recipients[0]?.rung !== 'received'; changed = delivery(ann)) await changed
   await bob.turn('[[say a turn of the user]]')
   expect(world.api.requests.filter(carries('round and round'))).toEqual([])
   world.claudemesh('continue')
