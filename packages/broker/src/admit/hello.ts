@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm'
-import { verifyChain, verifyHello, verifyPresence } from '@claudemesh/crypto'
+import { verifyHello, verifyPresence } from '@claudemesh/crypto'
 import { foldName, MeshError, parseGroup, type contract, type Input, type Output, type PresenceId } from '@claudemesh/protocol'
+import { verifyIn } from '../chains.ts'
 import { Feed } from '../feed.ts'
 import type { Greeting, Kernel } from '../kernel.ts'
 import { abandoned } from '../lifecycle.ts'
@@ -96,14 +97,7 @@ function register(kernel: Kernel, mesh: Mesh, session: Session, row: typeof tabl
 }
 
 function checkChain(kernel: Kernel, mesh: Mesh, enrolled: readonly string[], input: Hello) {
-  const chain = verifyChain(input.chain, {
-    mesh: mesh.id,
-    root: mesh.root,
-    now: kernel.clock.now(),
-    ends: 'session',
-    revoked: mesh.policy.body.revoked,
-    cache: kernel.tokens,
-  })
+  const chain = verifyIn(kernel, mesh, 'session', input.chain)
   const upToMember = input.chain.slice(0, -1)
   if (upToMember.length !== enrolled.length || upToMember.some((token, i) => token !== enrolled[i]))
     throw bad('these are not the certificates it enrolled with')

@@ -1,9 +1,10 @@
-import { verifyChain, verifyPolicy } from '@claudemesh/crypto'
+import { verifyPolicy } from '@claudemesh/crypto'
 import { closeCodes, MeshError, type contract } from '@claudemesh/protocol'
 import { and, asc, eq } from 'drizzle-orm'
 import { createMesh } from '../admit/create.ts'
 import { enrol } from '../admit/enrol.ts'
 import { hello } from '../admit/hello.ts'
+import { verifyIn } from '../chains.ts'
 import type { Answerable, Handlers } from '../handlers.ts'
 import type { Greeting, Ready } from '../kernel.ts'
 import { end } from '../lifecycle.ts'
@@ -36,7 +37,7 @@ export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
 
   createInvite: async ({ kernel, mesh }, { chain }) => {
     const now = kernel.clock.now()
-    const { invite } = verifyChain(chain, { mesh: mesh.id, root: mesh.root, now, ends: 'invite', revoked: mesh.policy.body.revoked, cache: kernel.tokens })
+    const { invite } = verifyIn(kernel, mesh, 'invite', chain)
     await kernel.db
       .insert(tables.invite)
       .values({ meshId: mesh.id, pubkey: invite.key, chain: [...chain], max: invite.max, expiresAt: invite.exp, createdAt: now })
@@ -64,14 +65,7 @@ export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
 function dropRevoked(kernel: Ready['kernel'], mesh: Ready['mesh']): void {
   for (const presence of mesh.presences.values()) {
     try {
-      verifyChain(presence.chain, {
-        mesh: mesh.id,
-        root: mesh.root,
-        now: kernel.clock.now(),
-        ends: 'session',
-        revoked: mesh.policy.body.revoked,
-        cache: kernel.tokens,
-      })
+      verifyIn(kernel, mesh, 'session', presence.chain)
     } catch (error) {
       if (!(error instanceof MeshError) || error.code !== 'revoked') continue
       const link = presence.link
