@@ -44,9 +44,9 @@ test('after a loss, a refused hello is final where a new one would not help, and
     const alice = await mesh.peer('Alice', { dial: evil.dial })
     evil.tamper = (frame) => [frame.type === 'hello_ack' ? { type: 'error', code, message: 'no', id: 'hello' } : frame]
     evil.hangUp(closeCodes.restart)
-    expect(await next(alice, 'state', (state) => state.phase === 'waiting')).toMatchObject({ cause: { code: 'shutting_down' } })
+    expect(await next(alice, 'connection', (state) => state.phase === 'waiting')).toMatchObject({ cause: { code: 'shutting_down' } })
     mesh.clock.advance(1000)
-    const state = await next(alice, 'state', (changed) => changed.phase === phase)
+    const state = await next(alice, 'connection', (changed) => changed.phase === phase)
     expect(state.phase === 'closed' ? state.reason : state.phase === 'waiting' && state.cause).toMatchObject({ code })
     await alice.close()
   }
@@ -65,7 +65,7 @@ test.for<[number, ErrorCode, 'closed' | 'waiting']>([
   await using evil = await EvilBroker.before(mesh.url)
   const alice = await mesh.peer('Alice', { dial: evil.dial })
   evil.hangUp(code)
-  const state = await next(alice, 'state', (changed) => changed.phase === phase)
+  const state = await next(alice, 'connection', (changed) => changed.phase === phase)
   expect(state.phase === 'closed' ? state.reason : state.phase === 'waiting' && state.cause).toMatchObject({ code: error })
 })
 

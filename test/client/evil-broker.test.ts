@@ -340,7 +340,7 @@ test('messages that come before the roster wait for it', async () => {
     }
   })
   evil.hangUp(1001)
-  await next(bob, 'state', ({ phase }) => phase === 'waiting')
+  await next(bob, 'connection', ({ phase }) => phase === 'waiting')
   const sending = alice.send({ to: 'Bob', message: 'while you were away' })
   mesh.clock.advance(1000)
   await Promise.all([sending, pushed])

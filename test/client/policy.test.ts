@@ -26,7 +26,7 @@ test('a removed member is dropped at once, by the broker and by every peer', asy
   await next(alice, 'message')
 
   await founder.amend({ revoke: { members: [eve.identity.member.publicKey] } })
-  expect(await next(eve, 'state', ({ phase }) => phase === 'closed')).toMatchObject({ reason: { code: 'revoked' } })
+  expect(await next(eve, 'connection', ({ phase }) => phase === 'closed')).toMatchObject({ reason: { code: 'revoked' } })
   while (alice.peers().some((peer) => peer.name === 'Eve')) await change(alice, 'peer')
   await expect(alice.send({ to: 'Eve', message: 'x' })).rejects.toThrow(refusal('unknown_target'))
   await expect(Mesh.connect(await mesh.options('Eve', { identity: eve.identity }))).rejects.toThrow(refusal('revoked'))

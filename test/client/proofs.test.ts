@@ -25,9 +25,9 @@ test('what its reader has seen is proven to the sender, sealed, and nobody is wo
   // The proof itself is a message nobody asks about, and none is left in the queue.
   expect(seen(bob, 'delivery')).toEqual([])
   alice.line.cut()
-  await next(alice, 'state', ({ phase }) => phase === 'waiting')
+  await next(alice, 'connection', ({ phase }) => phase === 'waiting')
   await mesh.advance(5000)
-  await next(alice, 'state', ({ phase }) => phase === 'ready')
+  await next(alice, 'connection', ({ phase }) => phase === 'ready')
   await mesh.settle()
   expect(seen(alice, 'delivery').filter((update) => update.proven === true)).toEqual([])
 })

@@ -88,7 +88,7 @@ export class TestMesh implements AsyncDisposable {
     const mesh = await Mesh.connect(options)
     record(mesh)
     const peer: TestPeer = Object.assign(mesh, { line: options.line, identity: options.identity, sessionKey: options.session.key })
-    const others = this.peers.filter((other) => other.state.phase === 'ready' && !other.line.frozen)
+    const others = this.peers.filter((other) => other.connection.phase === 'ready' && !other.line.frozen)
     this.peers.push(peer)
     await Promise.all(others.map((other) => known(other, peer)))
     return peer
@@ -120,9 +120,9 @@ async function known(other: TestPeer, peer: TestPeer): Promise<void> {
 }
 
 async function atRest(peer: TestPeer): Promise<void> {
-  while (peer.state.phase === 'dialing' || peer.state.phase === 'greeting') await change(peer, 'state')
+  while (peer.connection.phase === 'dialing' || peer.connection.phase === 'greeting') await change(peer, 'connection')
   // Answered after everything that was sent before on the same socket.
-  if (peer.state.phase === 'ready') await Promise.all([1, 2].map(() => peer.calls.session.getPolicy({}))).catch(() => {})
+  if (peer.connection.phase === 'ready') await Promise.all([1, 2].map(() => peer.calls.session.getPolicy({}))).catch(() => {})
 }
 
 /** `await using mesh = await testMesh()`: a broker of its own, a mesh of its own, one embedded store per test file. */

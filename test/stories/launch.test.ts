@@ -163,7 +163,7 @@ describe('in a terminal', () => {
       ['Groups (optional):', 'frontend:lead, reviewers'],
       ['Continue?', 'y'],
     ])
-    expect(watcher.state.phase).toBe('ready')
+    expect(watcher.connection.phase).toBe('ready')
     expect(screen).toMatch(
       /Name: Wanda[^]*Mesh: local \(1 peer online\)\n[^]*Role \(optional\):[^]*Groups \(optional\): frontend:lead, reviewers[^]*Autonomous mode/,
     )

@@ -19,7 +19,7 @@ import {
 import { backoff } from './backoff.ts'
 import type { Dial, Wire } from './dial.ts'
 import { Requests, type AskOptions } from './requests.ts'
-import { mayBecome, type ConnectionState } from './state.ts'
+import { mayBecome, type ConnectionState } from './connection-state.ts'
 
 export type Challenge = Body<typeof contract.session.challenge>
 export type HelloAck = Output<typeof contract.session.hello>

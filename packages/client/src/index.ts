@@ -4,7 +4,7 @@ export type { Dial, Wire, WireEvents } from './dial.ts'
 export { createMesh, enrol, type CreatedMesh, type CreateMeshOptions, type Enrolled, type EnrolOptions } from './enrol.ts'
 export type { Inbox } from './inbox.ts'
 export { Mesh } from './mesh.ts'
-export type { ConnectionState } from './state.ts'
+export type { ConnectionState } from './connection-state.ts'
 export type {
   ConnectOptions,
   CreatedInvite,

@@ -1,30 +1,24 @@
-import { formatInviteLink, inviteKey, issueInvite, verifyChain, type Random } from '@claudemesh/crypto'
-import { MeshError, times, type Contract, type InvitePubkey } from '@claudemesh/protocol'
-import type { Calls } from './calls.ts'
-import type { PolicyKeeper } from './policy.ts'
-import type { ConnectOptions, CreatedInvite, Identity, InviteInfo, InviteOptions } from './types.ts'
+import { formatInviteLink, inviteKey, issueInvite, verifyChain } from '@claudemesh/crypto'
+import { MeshError, times, type InvitePubkey } from '@claudemesh/protocol'
+import type { Kernel } from './kernel.ts'
+import type { CreatedInvite, Identity, InviteInfo, InviteOptions } from './types.ts'
 
 /** Invites of this mesh, for its admins. */
 export class Invites {
-  readonly #o: ConnectOptions
-  readonly #calls: Calls<Contract>
-  readonly #random: Random
-  readonly #policy: PolicyKeeper
+  readonly #kernel: Kernel
 
-  constructor(options: ConnectOptions, calls: Calls<Contract>, random: Random, policy: PolicyKeeper) {
-    this.#o = options
-    this.#calls = calls
-    this.#random = random
-    this.#policy = policy
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel
   }
 
   /** Signs an invite and deposits it at the broker. Throws `bad_chain` when this member is no admin. */
   async create(options: InviteOptions = {}): Promise<CreatedInvite> {
-    const { identity, clock, url } = this.#o
+    const { calls, random } = this.#kernel
+    const { identity, clock, url } = this.#kernel.options
     const { max = 1, expiresMs = times.inviteLife, role = 'member', rootKey } = options
     if (!rootKey && !isAdmin(identity, clock.now())) throw new MeshError('bad_chain', `only an admin of ${identity.slug} can invite; ask its founder`)
     if (role === 'admin' && !rootKey) throw new MeshError('bad_chain', 'an invite to admin rights must be signed with the root key of the mesh')
-    const seed = this.#random(16)
+    const seed = random(16)
     const invite = inviteKey(identity.root, seed)
     const iat = clock.now()
     const certificate = issueInvite({
@@ -37,14 +31,14 @@ export class Invites {
       exp: iat + expiresMs,
       by: identity.member.publicKey,
     })
-    await this.#calls.session.createInvite({ chain: rootKey ? [certificate] : [...identity.chain, certificate] })
+    await calls.session.createInvite({ chain: rootKey ? [certificate] : [...identity.chain, certificate] })
     return { key: invite.publicKey, link: formatInviteLink(hostOf(url), identity.root, seed), max, role, expiresAt: iat + expiresMs }
   }
 
   /** The mesh's invites as their signed certificates describe them; the uses are the broker's count. */
   async list(): Promise<InviteInfo[]> {
-    const { invites } = await this.#calls.session.listInvites({})
-    const { mesh, root } = this.#o.identity
+    const { invites } = await this.#kernel.calls.session.listInvites({})
+    const { mesh, root } = this.#kernel.options.identity
     return invites.map(({ chain, used, createdAt, invitePubkey }) => {
       // As of its own beginning: an expired invite is still listed.
       const { invite } = verifyChain(chain, { mesh, root, now: createdAt, ends: 'invite' })
@@ -54,7 +48,7 @@ export class Invites {
   }
 
   #isRevoked(key: InvitePubkey): boolean {
-    return this.#policy.current?.revoked.invites.some((revoked) => revoked === key) ?? false
+    return this.#kernel.policy.current?.revoked.invites.some((revoked) => revoked === key) ?? false
   }
 }
 

@@ -2,11 +2,13 @@ import { PairKeys, ready, webRandom, type InnerMessage } from '@claudemesh/crypt
 import { MeshError, contract, parseGroup, silent, times, type Body, type Contract, type MessageId, type SessionPubkey, type Status } from '@claudemesh/protocol'
 import { amend, type Amendment } from './amend.ts'
 import { callsOf, type Calls } from './calls.ts'
+import type { ConnectionState } from './connection-state.ts'
 import { Connection, type HelloAck } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { Inbox } from './inbox.ts'
 import { Incoming } from './incoming.ts'
 import { Invites } from './invites.ts'
+import type { Kernel } from './kernel.ts'
 import { Outgoing } from './outgoing.ts'
 import { PolicyKeeper } from './policy.ts'
 import { Proofs, type Proof } from './proofs.ts'
@@ -14,7 +16,7 @@ import { Receipts } from './receipts.ts'
 import { resolve } from './resolve.ts'
 import { Roster } from './roster.ts'
 import { Self, type Attributes } from './self.ts'
-import type { ConnectionState } from './state.ts'
+import { Takes } from './takes.ts'
 import type { ConnectOptions, Me, MeshEvents, MessageStatus, Peer, ReceivedMessage, Resolved, SendOptions, SendResult } from './types.ts'
 
 const renewAfter = times.sessionLife * 0.75
@@ -37,6 +39,7 @@ export class Mesh implements AsyncDisposable {
   readonly #roster: Roster
   readonly #keys: PairKeys
   readonly #connection: Connection
+  readonly #kernel: Kernel
   readonly #receipts: Receipts
   readonly #outgoing: Outgoing
   readonly #proofs: Proofs
@@ -68,11 +71,22 @@ export class Mesh implements AsyncDisposable {
       persist: o.persist ?? false,
       hello: (challenge) => this.#self.hello(challenge),
       accepted: (ack) => this.#accepted(ack),
-      event: (type, body) => this.#event(type, body),
+      event: (type, body) => this.#kernel.takes.call(type, body),
       changed: (state) => this.#changed(state),
     })
     this.calls = callsOf(contract, (request, input) => this.#connection.ask(request, input))
-    this.invites = new Invites(o, this.calls, random, this.#policy)
+    this.#kernel = {
+      options: o,
+      random,
+      log,
+      calls: this.calls,
+      takes: new Takes(),
+      self: this.#self,
+      policy: this.#policy,
+      roster: this.#roster,
+      events: this.#events,
+    }
+    this.invites = new Invites(this.#kernel)
     this.#receipts = new Receipts((body) => this.#connection.notify('receipt', body))
     this.inbox = new Inbox(() => this.#incoming.pump())
     this.#outgoing = new Outgoing({
@@ -105,6 +119,7 @@ export class Mesh implements AsyncDisposable {
       arrived: (message, mark) => this.#arrived(message, mark),
       proven: (proof, by, at) => this.#proven(proof, by, at),
     })
+    this.#takeEvents()
   }
 
   /** Resolves when the broker accepted the session and the roster is usable; rejects with the MeshError that stands against it. */
@@ -127,7 +142,7 @@ export class Mesh implements AsyncDisposable {
     return this.#self.me
   }
 
-  get state(): ConnectionState {
+  get connection(): ConnectionState {
     return this.#connection.state
   }
 
@@ -243,7 +258,7 @@ export class Mesh implements AsyncDisposable {
     const moot = new Promise<void>((resolve) =>
       offs.push(
         this.#o.clock.after(lastWords, resolve),
-        this.on('state', () => resolve()),
+        this.on('connection', () => resolve()),
       ),
     )
     await Promise.race([this.#proofs.settled(), moot])
@@ -280,7 +295,7 @@ export class Mesh implements AsyncDisposable {
       this.#incoming.rosterReady(false)
     }
     if (state.phase === 'closed') this.#stop(state.reason)
-    this.#events.emit('state', state)
+    this.#events.emit('connection', state)
   }
 
   async #load(): Promise<void> {
@@ -305,12 +320,13 @@ export class Mesh implements AsyncDisposable {
     }
   }
 
-  #event(type: string, body: unknown): void {
-    if (type === 'push') this.#incoming.take(body as Body<typeof contract.messages.push>)
-    else if (type === 'peer_update') this.#peerUpdated(body as Body<typeof contract.peers.updated>)
-    else if (type === 'peer_gone') this.#peerGone(body as Body<typeof contract.peers.gone>)
-    else if (type === 'delivery') this.#delivered(body as Body<typeof contract.messages.delivery>)
-    else if (type === 'policy_changed') this.#policyChanged((body as Body<typeof contract.session.policyChanged>).policy)
+  #takeEvents(): void {
+    const { takes } = this.#kernel
+    takes.put(contract.messages.push, (push) => this.#incoming.take(push))
+    takes.put(contract.messages.delivery, (body) => this.#delivered(body))
+    takes.put(contract.peers.updated, (body) => this.#peerUpdated(body))
+    takes.put(contract.peers.gone, (body) => this.#peerGone(body))
+    takes.put(contract.session.policyChanged, ({ policy }) => this.#policyChanged(policy))
   }
 
   #peerUpdated({ peer, tokens }: Body<typeof contract.peers.updated>): void {

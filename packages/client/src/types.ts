@@ -15,7 +15,7 @@ import type {
   Status,
 } from '@claudemesh/protocol'
 import type { Dial } from './dial.ts'
-import type { ConnectionState } from './state.ts'
+import type { ConnectionState } from './connection-state.ts'
 
 /** Who a member is in one mesh; what `join` and `create` leave behind on disk. */
 export interface Identity {
@@ -226,7 +226,7 @@ export interface MeshEvents {
   surfaced: readonly MessageId[]
   /** Messages of a sender that did not arrive within the grace period. */
   gap: { readonly from: string; readonly session: SessionPubkey; readonly missing: number }
-  state: ConnectionState
+  connection: ConnectionState
   /** This session's own attributes or status changed. */
   me: Me
   policy: { readonly v: number }

@@ -35,7 +35,7 @@ export async function inbox(context: Context, output: Output, flags: InboxFlags)
 function follow(mesh: Mesh, output: Output): Promise<never> {
   return new Promise((_resolve, reject) => {
     mesh.on('message', () => print(mesh, output))
-    mesh.on('state', (state) => {
+    mesh.on('connection', (state) => {
       if (state.phase === 'closed') reject(state.reason)
       else if (state.phase === 'waiting') output.note(`connection lost (${state.cause.message}); trying again`)
     })

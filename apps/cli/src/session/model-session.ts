@@ -34,7 +34,7 @@ export async function connectModel(context: Context, flags: McpFlags, { persist 
   const extras = { session, persist, shown: shown as MessageId[] }
   const mesh = await connectMesh({ ...context, home: handover.home }, handover.mesh, personaOf(handover), extras)
   mesh.on('surfaced', (surfaced) => record({ surfaced }))
-  mesh.on('state', ({ phase }) => phase === 'closed' && done())
+  mesh.on('connection', ({ phase }) => phase === 'closed' && done())
   return { mesh, ledger: { offered: offered as MessageId[], transcript, record }, budget }
 }
 
