@@ -69,7 +69,8 @@ describe('the production code', () => {
     base64: (o: { text: string }) => fromB64u(o.text),
   }
 
-  test.each(vectors.negative.map((c) => [c.name, c.error, c] as const))('refuses %s as %s', (_name, error, c) =>
+  // Mesh keys, key boxes and records have their own file.
+  test.each(vectors.negative.filter((c) => c.operation in run).map((c) => [c.name, c.error, c] as const))('refuses %s as %s', (_name, error, c) =>
     refuses(error, /./, () => (run[c.operation] as (input: unknown) => unknown)(c.input)),
   )
 })

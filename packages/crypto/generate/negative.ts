@@ -12,13 +12,14 @@ import { PairKeys } from '../src/pair-keys.ts'
 import { issuePolicy } from '../src/policy.ts'
 import { concat, encodeText, sodium } from '../src/sodium.ts'
 import { signToken } from '../src/token.ts'
+import { sealedCases } from './negative-sealed.ts'
 import { message, type positive } from './positive.ts'
 import { allow, chainOf, day, nobody, now, seeded, skew, type World } from './world.ts'
 
 /** A case that must be refused: the operation, everything it is given, and the error's name. */
 export interface Negative {
   readonly name: string
-  readonly operation: 'open' | 'chain' | 'presence' | 'policy' | 'hello' | 'enrol' | 'link' | 'base64'
+  readonly operation: 'open' | 'chain' | 'presence' | 'policy' | 'hello' | 'enrol' | 'link' | 'base64' | 'back' | 'keybox' | 'record' | 'signed record'
   readonly input: object
   readonly error: ErrorCode
 }
@@ -32,6 +33,7 @@ export const negative = (w: World, other: World, honest: Honest): Negative[] => 
   ...policyCases(w, other),
   ...helloCases(w, other),
   ...textCases(w),
+  ...sealedCases(w, other, honest.sealed),
 ]
 
 const flip = (text: string, at: number): string => {

@@ -11,6 +11,7 @@ import { PairKeys } from '../src/pair-keys.ts'
 import { seal } from '../src/seal.ts'
 import { decodeText, hash, sodium } from '../src/sodium.ts'
 import { tokenHash } from '../src/token.ts'
+import { sealed } from './sealed.ts'
 import { chainOf, hex, now, seeded, type World } from './world.ts'
 
 export const message = {
@@ -43,6 +44,7 @@ export const positive = (w: World) => ({
   paddedLengths: [0, 1, 252, 253, 268, 269, 508, 509, 1020, 1021, 4096, 65_532, 65_533, 70_000].map((n) => [n, paddedLength(n)]),
   box: boxVector(w),
   shared: sharedVector(w),
+  sealed: sealed(w),
 })
 
 function keyVector(seed: Uint8Array, key: KeyPair<string>) {

@@ -22,13 +22,17 @@ export {
   type RootKey,
   type SessionKey,
 } from './keys.ts'
+export { backHash, commitMeshKey, newMeshKey, openBack, sealBack, type Back, type MeshKey } from './mesh-keys.ts'
+export { openKeybox, sealKeybox, type Keybox } from './keybox.ts'
 export { open, type Envelope, type Opened, type OpenOptions } from './open.ts'
 export { PairKeys } from './pair-keys.ts'
 export { issuePolicy, verifyPolicy, type Allow, type Policy, type PolicyOptions } from './policy.ts'
 export { verifyPresence, type Presence } from './presence.ts'
 export { webRandom, type Random } from './random.ts'
+export { openRecord, sealRecord, stateId, type Purpose, type SealedRecord } from './records.ts'
 export { ReplayWindows } from './replay-windows.ts'
 export { seal, type Addressed, type Sealed, type SealOptions } from './seal.ts'
+export { issueRecord, peekRecord, verifyRecord, type RecordOf, type RecordType } from './signed-records.ts'
 export { ready } from './sodium.ts'
 export { tokenHash } from './token.ts'
 export { TokenCache } from './token-cache.ts'

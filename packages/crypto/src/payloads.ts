@@ -30,6 +30,40 @@ const presence = z.object({
   summary: label.optional(),
 })
 
+// The value of a deleted key is absent; null is a value.
+const state = z
+  .object({
+    t: z.literal('state'),
+    m: mesh,
+    k: sessionPub,
+    key: z.string().min(1).max(limits.stateKeyChars),
+    val: z.unknown().optional(),
+    ver: z.int().positive(),
+    prev: key32.optional(),
+    ts: millis,
+    deleted: z.literal(true).optional(),
+  })
+  .refine((o) => (o.val === undefined) === (o.deleted === true), 'expected either a value or deleted')
+
+const id = z.string().min(1).max(limits.recordIdChars)
+const tags = z.array(label).max(limits.tagsPerRecord)
+
+const memory = z.object({ t: z.literal('memory'), m: mesh, k: sessionPub, id, content: label, tags, ts: millis, forgotten: z.literal(true).optional() })
+
+const file = z.object({
+  t: z.literal('file'),
+  m: mesh,
+  k: sessionPub,
+  id,
+  name: label,
+  size: z.int().nonnegative(),
+  mime: label,
+  tags,
+  key: key32,
+  sha256: key32,
+  ts: millis,
+})
+
 const policy = z.object({
   t: z.literal('policy'),
   m: mesh,
@@ -43,10 +77,16 @@ const policy = z.object({
 })
 
 /** The payload of every kind of token, and whether the certified key counter-signs it. */
-export const payloads = { member, invite, session, presence, policy }
+export const payloads = { member, invite, session, presence, policy, state, memory, file }
 
 export type TokenType = keyof typeof payloads
 export type Payload<T extends TokenType> = z.infer<(typeof payloads)[T]>
 
 /** Tokens that certify a key carry that key's own signature too. */
 export const provesPossession = (type: TokenType): boolean => type === 'member' || type === 'session'
+
+/** How long a token of this type may be, in characters. */
+export function tokenChars(type: TokenType): number {
+  if (type === 'state') return limits.stateTokenChars
+  return type === 'memory' ? limits.memoryTokenChars : limits.tokenChars
+}

@@ -5,7 +5,7 @@ import type { SendCounters } from './counters.ts'
 import { encodeInner, type InnerMessage } from './inner.ts'
 import { pad } from './padding.ts'
 import type { Pair, PairKeys } from './pair-keys.ts'
-import type { Random } from './random.ts'
+import { take, type Random } from './random.ts'
 import { sodium } from './sodium.ts'
 
 /** Recipient keys (32 bytes each) and, for a shared body, their wraps (88 bytes each), in base64url. */
@@ -126,10 +126,4 @@ function checkRecipients(recipients: readonly SessionPubkey[], sender: SessionPu
 
 function checkSize(bytes: number): void {
   if (bytes > limits.message * 1.2 + 4096) throw new MeshError('too_large', 'the message is too large once encoded; send it in parts')
-}
-
-function take(random: Random, n: number): Uint8Array {
-  const bytes = random(n)
-  if (bytes.length !== n) throw new RangeError(`the random source gave ${bytes.length} bytes for ${n}`)
-  return bytes
 }

@@ -1,11 +1,13 @@
-import { limits, MeshError, type MeshId } from '@claudemesh/protocol'
+import { limits, MeshError, nesting, type MeshId } from '@claudemesh/protocol'
 import { fromB64u, toB64u } from './base64.ts'
 import type { KeyPair } from './keys.ts'
-import { payloads, provesPossession, type Payload, type TokenType } from './payloads.ts'
+import { payloads, provesPossession, tokenChars, type Payload, type TokenType } from './payloads.ts'
 import { concat, decodeText, encodeText, hash, sign, verifies } from './sodium.ts'
 
 const domain = (type: TokenType) => `cm1:${type}\0`
 const possession = 'cm1:pop\0'
+/** A value as deep as a frame may be, inside the payload. */
+const depthMax = limits.jsonDepth + 1
 
 /** Signs a payload as a token. With `subject`, that key's proof of possession is appended. Throws `too_large`. */
 export function signToken(type: TokenType, payload: object, issuer: KeyPair<string>, subject?: KeyPair<string>): string {
@@ -14,7 +16,7 @@ export function signToken(type: TokenType, payload: object, issuer: KeyPair<stri
   const parts = [bytes, sign(issuer.secretKey, signed)]
   if (subject) parts.push(sign(subject.secretKey, possession, hash(32, signed)))
   const token = parts.map(toB64u).join('.')
-  if (token.length > limits.tokenChars) throw new MeshError('too_large', `the ${type} token is over ${limits.tokenChars} characters`)
+  if (token.length > tokenChars(type)) throw new MeshError('too_large', `the ${type} token is over ${tokenChars(type)} characters`)
   return token
 }
 
@@ -37,7 +39,7 @@ export const peekToken = <T extends TokenType>(token: string, type: T): Payload<
 export const tokenHash = (token: string): string => toB64u(hash(32, token))
 
 function split(token: string, type: TokenType): { bytes: Uint8Array; signature: Uint8Array; proof: Uint8Array | undefined } {
-  if (token.length > limits.tokenChars) throw bad(type, `it is over ${limits.tokenChars} characters`)
+  if (token.length > tokenChars(type)) throw bad(type, `it is over ${tokenChars(type)} characters`)
   const parts = token.split('.')
   if (parts.length !== (provesPossession(type) ? 3 : 2)) throw bad(type, 'it has the wrong number of parts')
   try {
@@ -50,11 +52,15 @@ function split(token: string, type: TokenType): { bytes: Uint8Array; signature: 
 
 function parsePayload<T extends TokenType>(bytes: Uint8Array, type: T): Payload<T> {
   let json: unknown
+  let depth: number
   try {
-    json = JSON.parse(decodeText(bytes))
+    const text = decodeText(bytes)
+    depth = nesting(text)
+    json = depth > depthMax ? undefined : JSON.parse(text)
   } catch {
     throw bad(type, 'its payload is not JSON')
   }
+  if (depth > depthMax) throw bad(type, `its payload is nested deeper than ${depthMax}`)
   const result = payloads[type].safeParse(json)
   if (result.success) return result.data as Payload<T>
   const issue = result.error.issues[0]

@@ -40,8 +40,8 @@ export function parseJson(text: string): Json {
   return value as Json
 }
 
-/** Deepest bracket nesting outside strings; linear, and done before the parser allocates anything. */
-function nesting(text: string): number {
+/** Deepest bracket nesting outside strings of a JSON text; linear, and done before the parser allocates anything. */
+export function nesting(text: string): number {
   let depth = 0
   let deepest = 0
   let inString = false

@@ -12,6 +12,13 @@ export const limits = {
   recipients: 2048,
   targets: 64,
   tokenChars: 8192,
+  /** Characters of a signed state record: 64 KiB of JSON, and what names and signs it. */
+  stateTokenChars: 92_160,
+  /** Characters of a signed memory record: 16 KiB of text, escaped, and what names and signs it. */
+  memoryTokenChars: 65_536,
+  recordIdChars: 64,
+  stateKeyChars: 128,
+  tagsPerRecord: 16,
   chainTokens: 5,
   peersPerPage: 200,
   receiptsPerFrame: 1024,
