@@ -50,6 +50,18 @@ const attempts: Record<string, (other: boolean) => Promise<Frame> | Frame> = {
   create_invite: async (other) =>
     strip(await me.wire.ask({ type: 'create_invite', id: 'a', chain: other ? theirs.invite().chain : ['a.b', 'a.b'] }), ['message']),
   list_invites: (other) => me.wire.ask({ type: 'list_invites', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  list_members: (other) => me.wire.ask({ type: 'list_members', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  put_keyboxes: (other) =>
+    me.wire.ask({
+      type: 'put_keyboxes',
+      id: 'a',
+      epoch: 1,
+      mk: b64u(32),
+      boxes: [{ reader: other ? theirs.admin.publicKey : b64u(32), n: b64u(24), c: b64u(64) }],
+    }),
+  get_keyboxes: (other) => me.wire.ask({ type: 'get_keyboxes', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  list_backs: (other) => me.wire.ask({ type: 'list_backs', id: 'a', before: 9, ...(other ? { meshId: theirs.id } : {}) }),
+  request_key: (other) => me.wire.ask({ type: 'request_key', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
   hello: async (other) => strip(await me.wire.ask({ ...new Peer(other ? theirs : mine, { name: 'x' }).helloFrame(b64u(32)), id: 'a' }), []),
   enrol: async (other) => me.wire.ask({ ...(other ? theirs : mine).enrolFrame(b64u(32), mine.founder), id: 'a' }),
   create_mesh: async (other) => me.wire.ask({ ...(other ? theirs : mine).createFrame(b64u(32)), id: 'a' }),

@@ -240,7 +240,7 @@ onEveryStore((world) => {
       const http = mesh.url.replace('ws:', 'http:')
       const found = await fetch(`${http}/v1/invite/${invite.key.publicKey}`)
       expect(found.status).toBe(200)
-      expect(await found.json()).toEqual({ chain: invite.chain, root: mesh.root.publicKey, slug: 'test', policy: mesh.policy })
+      expect(await found.json()).toEqual({ chain: invite.chain, root: mesh.root.publicKey, slug: 'test', policy: mesh.policy, keyboxes: [] })
       const missing = await fetch(`${http}/v1/invite/${b64u(32)}`)
       expect([missing.status, await missing.json()]).toEqual([404, { code: 'not_found' }])
     })

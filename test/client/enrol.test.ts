@@ -125,11 +125,14 @@ test('a broker that answers with another invite, a forged one or nonsense is not
   const mine = inviteKey(founder.root, seed)
   const issue = (invite: string, issuer: RootKey) =>
     issueInvite({ mesh: founder.mesh, invite: invite as typeof mine.publicKey, issuer, role: 'admin', max: 1, iat: now, exp: now + 1000 })
+  const { policy } = founder
+  const forged = policy.replace(/.$/, (c) => (c === 'A' ? 'B' : 'A'))
   const cases: [unknown, string, number?][] = [
-    [{ chain: [issue(inviteKey(founder.root, nodeRandom(16)).publicKey, founder.rootKey)], slug: 'x' }, 'bad_chain'],
-    [{ chain: [issue(mine.publicKey, rootKey(nodeRandom(32)))], slug: 'x' }, 'bad_token'],
-    [{ chain: [], slug: 'x' }, 'bad_chain'],
-    [{ chain: 'x', slug: 'x' }, 'bad_frame'],
+    [{ chain: [issue(inviteKey(founder.root, nodeRandom(16)).publicKey, founder.rootKey)], slug: 'x', policy }, 'bad_chain'],
+    [{ chain: [issue(mine.publicKey, rootKey(nodeRandom(32)))], slug: 'x', policy }, 'bad_token'],
+    [{ chain: [], slug: 'x', policy }, 'bad_frame'],
+    [{ chain: 'x', slug: 'x', policy }, 'bad_frame'],
+    [{ chain: [issue(mine.publicKey, founder.rootKey)], slug: 'x', policy: forged }, 'bad_policy'],
     ['<html>', 'bad_frame'],
     [{ code: 'rate_limited', message: 'later' }, 'rate_limited', 429],
     ['<html>', 'internal', 500],

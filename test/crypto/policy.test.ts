@@ -1,4 +1,4 @@
-import { issueMember, issuePolicy, memberKey, ready, tokenHash, verifyPolicy, type PolicyOptions } from '@claudemesh/crypto'
+import { issueMember, issuePolicy, memberKey, ready, toB64u, tokenHash, verifyPolicy, type Epoch, type PolicyOptions } from '@claudemesh/crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { signToken } from '../../packages/crypto/src/token.ts'
 import { makeWorld, now, refuses, seed, type World } from './world.ts'
@@ -11,6 +11,18 @@ beforeAll(async () => {
 
 const allow = { plaintext: false, legacyBox: false, memory: 'sealed', state: 'sealed', files: 'sealed' } as const
 const none = { members: [], invites: [], sessions: [] }
+/** Epochs 1 to 4 as a policy names them; what their keys are does not matter here. */
+const epochs = (): [Epoch, Epoch, Epoch, Epoch] => {
+  const back = { n: 'A'.repeat(32), c: 'A'.repeat(64) }
+  const mk = (n: number) => toB64u(seed(n))
+  const h = mk(9)
+  return [
+    { number: 1, mk: mk(1) },
+    { number: 2, mk: mk(2), back },
+    { number: 3, mk: mk(3), back: { ...back, h } },
+    { number: 4, mk: mk(4), back: { ...back, h } },
+  ]
+}
 type Issue = Parameters<typeof issuePolicy>[0]
 const issue = (o: Partial<Issue> = {}) =>
   issuePolicy({ mesh: w.mesh, issuer: w.root, v: 1, iat: now, revoked: none, allow, brokers: ['wss://mesh.example.com'], ...o })
@@ -45,8 +57,25 @@ describe('accepted', () => {
   })
 
   test('fields of later versions are ignored', () => {
-    const token = signToken('policy', { m: w.mesh, v: 1, iat: now, revoked: none, allow, brokers: [], epoch: 3, mk: 'x', back: { n: 'y' } }, w.root)
+    const token = signToken('policy', { m: w.mesh, v: 1, iat: now, revoked: none, allow, brokers: [], quorum: 3 }, w.root)
     expect(verify(token).v).toBe(1)
+  })
+
+  test('a removal with the next epoch, and any number of epochs later', () => {
+    const [one, two, three] = epochs()
+    const first = issue({ epoch: one })
+    const second = next(first, 2, { epoch: two, revoked: { ...none, members: [w.joiner.publicKey] } })
+    const third = next(second, 3, { epoch: two, allow: { ...allow, memory: 'plain' } })
+    const fourth = next(third, 4, { epoch: three })
+    expect(verify(first).epoch).toEqual(one)
+    expect(verify(second, { prev: first }).epoch).toEqual(two)
+    expect(() => [verify(third, { prev: second }), verify(fourth, { prev: third }), verify(fourth, { pinned: first })]).not.toThrow()
+  })
+
+  test('the first epoch of a mesh that had none', () => {
+    const [one] = epochs()
+    const before = issue()
+    expect(verify(next(before, 2, { epoch: one }), { prev: before }).epoch).toEqual(one)
   })
 })
 
@@ -94,6 +123,39 @@ describe('refused as bad_policy', () => {
       const pinned = issue({ revoked: { ...none, members: [w.admin.publicKey] } })
       refuses('bad_policy', /signer was revoked/, () => verify(next(issue(), 5), { pinned }))
     })
+  })
+})
+
+describe('epochs refused as bad_policy', () => {
+  const [one, two, three, four] = [0, 1, 2, 3] as const
+  const at = (i: 0 | 1 | 2 | 3) => epochs()[i]
+  const removed = { ...none, members: [] as string[] }
+
+  test('a removal under the same key', () => {
+    const first = issue({ epoch: at(one) })
+    const revoked = { ...removed, members: [w.joiner.publicKey] }
+    refuses('bad_policy', /keeps the mesh key/, () => verify(next(first, 2, { epoch: at(one), revoked }), { prev: first }))
+    refuses('bad_policy', /keeps the mesh key/, () => verify(next(first, 3, { epoch: at(one), revoked }), { pinned: first }))
+  })
+  test('going back, or away', () => {
+    const second = next(issue({ epoch: at(one) }), 2, { epoch: at(two) })
+    refuses('bad_policy', /epoch 1 is older than epoch 2/, () => verify(next(second, 3, { epoch: at(one) }), { prev: second }))
+    refuses('bad_policy', /epoch 0 is older than epoch 2/, () => verify(next(second, 3), { prev: second }))
+    refuses('bad_policy', /epoch 1 is older/, () => verify(next(second, 5, { epoch: at(one) }), { pinned: second }))
+  })
+  test('two at once', () => {
+    const second = next(issue({ epoch: at(one) }), 2, { epoch: at(one) })
+    refuses('bad_policy', /too far/, () => verify(next(second, 3, { epoch: at(three) }), { prev: second }))
+    refuses('bad_policy', /too far/, () => verify(next(second, 4, { epoch: at(four) }), { pinned: second }))
+    refuses('bad_policy', /more epochs than versions/, () => verify(issue({ epoch: at(two) })))
+  })
+  test('another key or another way back for the same epoch', () => {
+    const first = next(issue({ epoch: at(one) }), 2, { epoch: at(two) })
+    const same = at(two)
+    const other = { ...same, mk: w.root.publicKey }
+    const turned = { ...same, back: { ...at(two).back, n: 'B'.repeat(32) } as never }
+    refuses('bad_policy', /two keys for epoch 2/, () => verify(next(first, 3, { epoch: other }), { prev: first }))
+    refuses('bad_policy', /two ways back from epoch 2/, () => verify(next(first, 3, { epoch: turned }), { prev: first }))
   })
 })
 

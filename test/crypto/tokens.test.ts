@@ -88,6 +88,7 @@ test('a token that would be over 8192 characters is not made', () => refuses('to
 describe('every field of every payload is checked', () => {
   const key = () => w.admin.publicKey
   const allow = { plaintext: false, legacyBox: false, memory: 'sealed', state: 'plain', files: 'sealed' }
+  const back = { n: 'A'.repeat(32), c: 'A'.repeat(64), h: 'A'.repeat(43) }
   const good: Record<TokenType, () => Record<string, unknown>> = {
     member: () => ({ t: 'member', m: w.mesh, k: key(), via: key(), role: 'member', name: 'A', iat: now }),
     invite: () => ({ t: 'invite', m: w.mesh, k: key(), role: 'member', max: 1, iat: now, exp: now, by: key() }),
@@ -99,6 +100,9 @@ describe('every field of every payload is checked', () => {
       v: 1,
       prev: key(),
       iat: now,
+      epoch: 3,
+      mk: key(),
+      back,
       revoked: { members: [key()], invites: [key()], sessions: [key()], kept: [key()] },
       allow,
       brokers: ['wss://a'],
@@ -142,6 +146,20 @@ describe('every field of every payload is checked', () => {
     ['invite', { role: 'root' }],
     ['invite', { max: 0 }],
     ['policy', { v: 0 }],
+    ['policy', { epoch: 0 }],
+    ['policy', { epoch: undefined }],
+    ['policy', { epoch: undefined, back: undefined }],
+    ['policy', { mk: undefined }],
+    ['policy', { back: undefined }],
+    ['policy', { epoch: 1 }],
+    ['policy', { epoch: 2 }],
+    ['policy', { epoch: undefined, mk: undefined }],
+    ['policy', { back: { ...back, h: undefined } }],
+    ['policy', { back: { ...back, h: 'x' } }],
+    ['policy', { back: { ...back, n: 'x' } }],
+    ['policy', { back: { ...back, n: undefined } }],
+    ['policy', { back: { ...back, c: 'x' } }],
+    ['policy', { back: { ...back, c: undefined } }],
     ['policy', { revoked: { members: [], invites: [] } }],
     ['policy', { revoked: { members: [], sessions: [] } }],
     ['policy', { revoked: { invites: [], sessions: [] } }],

@@ -110,6 +110,8 @@ describe('the second implementation', () => {
     presence: ['alice'],
     policy1: ['root'],
     policy2: ['admin'],
+    policy3: ['root'],
+    policy4: ['root'],
   }
   test.each(Object.keys(vectors.tokens))('makes and verifies the token %s', (name) => {
     const [issuer, subject] = issuers[name] ?? ['']

@@ -1,7 +1,7 @@
 import { createBroker, type Broker } from '@claudemesh/broker'
 import { createMesh, enrol, Mesh, type ConnectOptions, type CreatedMesh, type Dial, type GroupRole, type Identity } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
-import { formatInviteLink, inviteKey, issueInvite, ready, sessionKey, type SessionKey } from '@claudemesh/crypto'
+import { ready, sessionKey, type SessionKey } from '@claudemesh/crypto'
 import { TestClock } from './clock.ts'
 import { change, record } from './events.ts'
 import { Line } from './line.ts'
@@ -131,8 +131,6 @@ export async function testMesh(options: { clock?: TestClock; tap?: Parameters<ty
   const clock = options.clock ?? new TestClock()
   const broker = await createBroker({ store: await testStore(), port: 0, clock, ...(options.tap ? { tap: options.tap } : {}) })
   const founder = await createMesh({ url: `${broker.url}/ws`, slug: 'dev-team', name: 'Founder', clock, dial: nodeDial, random: nodeRandom })
-  const seed = nodeRandom(16)
-  const key = inviteKey(founder.root, seed)
   await using admin = await Mesh.connect({
     url: `${broker.url}/ws`,
     identity: founder,
@@ -142,9 +140,7 @@ export async function testMesh(options: { clock?: TestClock; tap?: Parameters<ty
     dial: nodeDial,
     random: nodeRandom,
   })
-  const iat = clock.now()
-  const invite = issueInvite({ mesh: founder.mesh, invite: key.publicKey, issuer: founder.member, role: 'member', max: 1000, iat, exp: iat + 30 * 86_400_000 })
-  await admin.calls.session.createInvite({ chain: [...founder.chain, invite] })
+  const { link } = await admin.invites.create({ max: 1000, expiresMs: 30 * 86_400_000 })
   await admin.close({ bye: true })
-  return new TestMesh(clock, broker, founder, formatInviteLink(`127.0.0.1:${broker.port}`, founder.root, seed))
+  return new TestMesh(clock, broker, founder, link)
 }

@@ -1,5 +1,6 @@
 import { contract } from '@claudemesh/protocol'
 import { groups } from './features/groups.ts'
+import { keys } from './features/keys.ts'
 import { messages } from './features/messages.ts'
 import { peers } from './features/peers.ts'
 import { greetings, session } from './features/session.ts'
@@ -13,4 +14,5 @@ export const readyTable = tableOf<Ready>([
   [contract.peers, peers],
   [contract.groups, groups],
   [contract.messages, messages],
+  [contract.keys, keys],
 ])

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asc, eq } from 'drizzle-orm'
 import type { InvitePubkey } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
+import { keyboxesForInvite } from './keyboxes.ts'
 import * as tables from './tables.ts'
 
 /** Answers the HTTP requests beside the WebSocket: health and invites. */
@@ -22,14 +23,15 @@ export async function answerHttp(kernel: Kernel, request: IncomingMessage, respo
 async function replyInvite(kernel: Kernel, response: ServerResponse, pubkey: InvitePubkey): Promise<void> {
   const { invite, mesh } = tables
   const [found] = await kernel.db
-    .select({ chain: invite.chain, root: mesh.rootPubkey, slug: mesh.slug, policy: mesh.policy })
+    .select({ chain: invite.chain, root: mesh.rootPubkey, slug: mesh.slug, policy: mesh.policy, meshId: mesh.id })
     .from(invite)
     .innerJoin(mesh, eq(mesh.id, invite.meshId))
     .where(eq(invite.pubkey, pubkey))
     .orderBy(asc(invite.createdAt))
     .limit(1)
-  if (found) reply(response, 200, found)
-  else reply(response, 404, { code: 'not_found' })
+  if (!found) return reply(response, 404, { code: 'not_found' })
+  const { meshId, ...deposit } = found
+  reply(response, 200, { ...deposit, keyboxes: await keyboxesForInvite(kernel.db, meshId, pubkey, kernel.clock.now()) })
 }
 
 function reply(response: ServerResponse, status: number, body: unknown): void {

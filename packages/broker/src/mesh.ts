@@ -1,4 +1,4 @@
-import type { DeliveryState, MeshId, MessageId, RootPubkey, SessionPubkey } from '@claudemesh/protocol'
+import type { DeliveryState, MemberPubkey, MeshId, MessageId, RootPubkey, SessionPubkey } from '@claudemesh/protocol'
 import type { Policy } from '@claudemesh/crypto'
 import { peerTable, type Presence } from './presence.ts'
 import type { Turn } from './turn.ts'
@@ -17,6 +17,8 @@ export class Mesh {
   policy: { readonly token: string; readonly body: Policy }
   /** Hellos under way, which keep the mesh in memory. */
   greeting = 0
+  /** Members that asked for the mesh key, and until when an answer is taken. */
+  readonly askers = new Map<MemberPubkey, number>()
   /** In order of arrival. */
   readonly presences = new Map<SessionPubkey, Presence>()
   readonly #byAddress = new Map<string, Set<Presence>>()

@@ -1,6 +1,7 @@
 import { addressesOf, type MemberId, type MemberPubkey, type PeerFrame, type PresenceId, type SessionPubkey, type Status } from '@claudemesh/protocol'
 import type { Feed } from './feed.ts'
 import type { Session } from './session.ts'
+import { shared } from './shared-tokens.ts'
 
 export interface GroupRole {
   name: string
@@ -72,17 +73,11 @@ export class Presence {
 
 /** Peers as frames tell of them, with the tokens that several share listed once. */
 export function peerTable(presences: Iterable<Presence>): { peers: PeerFrame[]; tokens: string[] } {
-  const tokens: string[] = []
-  const places = new Map<string, number>()
-  const place = (token: string): number => {
-    const known = places.get(token)
-    if (known !== undefined) return known
-    places.set(token, tokens.length)
-    return tokens.push(token) - 1
-  }
-  const peers = Array.from(presences, (p) => ({
+  const all = [...presences]
+  const { chains, tokens } = shared(all.map((p) => p.chain))
+  const peers = all.map((p, i) => ({
     sessionPubkey: p.key,
-    chain: p.chain.map(place),
+    chain: chains[i] ?? [],
     presence: p.signed.token,
     status: p.status,
     ...(p.statusSince === undefined ? {} : { since: p.statusSince }),

@@ -1,6 +1,7 @@
 import { and, eq, lt, not, sql } from 'drizzle-orm'
 import { closeCodes, MeshError, times } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
+import { sweepKeyboxes } from './keyboxes.ts'
 import { end, tell } from './lifecycle.ts'
 import { rows } from './sql.ts'
 import * as tables from './tables.ts'
@@ -37,6 +38,7 @@ async function sweep(kernel: Kernel, run: number): Promise<void> {
   if (run % storeEvery === 0) {
     tell(kernel, [...(await failForgotten(kernel, now)), ...(await failOld(kernel, now))])
     await removeOld(kernel, now)
+    await sweepKeyboxes(kernel.db, now - times.pendingKeyboxes, now)
   }
   kernel.meshes.sweep()
 }

@@ -1,3 +1,4 @@
+import type { Back } from '@claudemesh/crypto'
 import { sql } from 'drizzle-orm'
 import { bigint, boolean, index, integer, jsonb, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
 import type {
@@ -62,6 +63,37 @@ export const invite = schema.table(
     createdAt: millis('created_at').notNull(),
   },
   (t) => [primaryKey({ columns: [t.meshId, t.pubkey] }), index('invite_pubkey_idx').on(t.pubkey)],
+)
+
+/** Each epoch that began: what the policy says of its key, and the way back to the one before. */
+export const epoch = schema.table(
+  'epoch',
+  {
+    meshId: meshRef(),
+    number: integer('number').notNull(),
+    mk: text('mk').notNull(),
+    back: jsonb('back').$type<Back>(),
+    createdAt: millis('created_at').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.meshId, t.number] })],
+)
+
+/** Mesh keys, each sealed for a member or for the holder of an invite. Kept for the epoch in force, and for the one that is being prepared. */
+export const keybox = schema.table(
+  'keybox',
+  {
+    meshId: meshRef(),
+    /** Which key: the policy's commitment to it. */
+    mk: text('mk').notNull(),
+    epoch: integer('epoch').notNull(),
+    reader: text('reader').$type<MemberPubkey | InvitePubkey>().notNull(),
+    by: text('by').$type<MemberPubkey>().notNull(),
+    nonce: text('nonce').notNull(),
+    ciphertext: text('ciphertext').notNull(),
+    createdAt: millis('created_at').notNull(),
+  },
+  // Whoever makes a box has a place of its own for it: nobody can displace another's.
+  (t) => [primaryKey({ columns: [t.meshId, t.mk, t.reader, t.by] })],
 )
 
 /** One row per session key: its newest connection and the tokens that prove who it is. */

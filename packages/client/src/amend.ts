@@ -1,64 +1,68 @@
-import { issuePolicy, type Allow, type Policy } from '@claudemesh/crypto'
-import { MeshError, type Clock, type Contract, type InvitePubkey, type MemberPubkey, type SessionPubkey } from '@claudemesh/protocol'
-import type { Calls } from './calls.ts'
+import { issuePolicy, type Allow, type Epoch, type Policy, type Revoked } from '@claudemesh/crypto'
+import { MeshError, type InvitePubkey, type MemberPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import { isAdmin } from './invites.ts'
-import type { PolicyKeeper } from './policy.ts'
-import type { Identity } from './types.ts'
+import type { Kernel } from './kernel.ts'
+import { prepareEpoch } from './rotation.ts'
 
 /** A change of the signed policy. */
 export interface Amendment {
-  readonly revoke?: { readonly members?: readonly MemberPubkey[]; readonly invites?: readonly InvitePubkey[]; readonly sessions?: readonly SessionPubkey[] }
+  readonly revoke?: {
+    readonly members?: readonly MemberPubkey[]
+    readonly invites?: readonly InvitePubkey[]
+    readonly sessions?: readonly SessionPubkey[]
+    /** Members who stay although their invite is revoked. */
+    readonly kept?: readonly MemberPubkey[]
+  }
   readonly allow?: Partial<Allow>
-}
-
-export interface AmendOptions {
-  readonly identity: Identity
-  readonly clock: Clock
-  readonly calls: Calls<Contract>
-  readonly policy: PolicyKeeper
-  /** Adopts the policy as if the broker had told it. */
-  adopt(token: string): void
+  /** Begins a new epoch: a mesh key that only those have who are members then. Removing a member does so without being told. */
+  readonly rotate?: true | 'if-none'
 }
 
 const attempts = 5
 
 /** Signs the policy's successor with the change and brings it to the broker; starts over when another admin was first. Throws `bad_policy` unless this member is an admin. */
-export async function amend(o: AmendOptions, change: Amendment): Promise<void> {
-  if (!isAdmin(o.identity, o.clock.now())) throw new MeshError('bad_policy', `only an admin of ${o.identity.slug} can change its policy`)
+export async function amend(kernel: Kernel, change: Amendment): Promise<void> {
+  const { options, policy, calls, keys } = kernel
+  const { identity, clock } = options
+  if (!isAdmin(identity, clock.now())) throw new MeshError('bad_policy', `only an admin of ${identity.slug} can change its policy`)
   for (let attempt = 1; ; attempt++) {
-    const { current, token: prev } = o.policy
+    const { current, token: prev } = policy
     if (!current || prev === undefined) throw new MeshError('unavailable', 'the policy is not known yet')
-    const token = successor(o, current, prev, change)
+    if (change.rotate === 'if-none' && current.epoch) return
     try {
-      await o.calls.session.setPolicy({ policy: token })
-      o.adopt(token)
+      const revoked = revokedBy(current, change)
+      const prepared = rotates(current, revoked, change) ? await prepareEpoch(kernel, current, revoked) : undefined
+      const token = successor(kernel, current, prev, { revoked, allow: { ...current.allow, ...change.allow }, epoch: prepared?.epoch ?? current.epoch })
+      await calls.session.setPolicy({ policy: token })
+      if (prepared) keys.adopt(prepared.epoch.number, prepared.key)
+      kernel.takePolicy(token)
       return
     } catch (error) {
       if (!(error instanceof MeshError) || error.code !== 'policy_conflict' || attempt === attempts) throw error
-      o.adopt((await o.calls.session.getPolicy({})).policy)
+      await kernel.askPolicy()
     }
   }
 }
 
-function successor({ identity, clock }: AmendOptions, current: Policy, prev: string, { revoke = {}, allow = {} }: Amendment): string {
-  const { mesh, member, chain } = identity
-  const { revoked, brokers } = current
-  return issuePolicy({
-    mesh,
-    issuer: member,
-    cert: chain[0],
-    v: current.v + 1,
-    prev,
-    iat: clock.now(),
-    revoked: {
-      ...revoked,
-      members: union(revoked.members, revoke.members),
-      invites: union(revoked.invites, revoke.invites),
-      sessions: union(revoked.sessions, revoke.sessions),
-    },
-    allow: { ...current.allow, ...allow },
-    brokers,
-  })
+/** A mesh that has keys gets a new one with every removal: who was removed knows the old. */
+const rotates = (current: Policy, revoked: Revoked, { rotate }: Amendment) =>
+  rotate !== undefined || (current.epoch !== undefined && revoked.members.length > current.revoked.members.length)
+
+const revokedBy = ({ revoked }: Policy, { revoke = {} }: Amendment): Revoked => ({
+  members: union(revoked.members, revoke.members),
+  invites: union(revoked.invites, revoke.invites),
+  sessions: union(revoked.sessions, revoke.sessions),
+  kept: union(revoked.kept ?? [], revoke.kept),
+})
+
+function successor(
+  { options }: Kernel,
+  current: Policy,
+  prev: string,
+  next: { readonly revoked: Revoked; readonly allow: Allow; readonly epoch: Epoch | undefined },
+): string {
+  const { mesh, member, chain } = options.identity
+  return issuePolicy({ mesh, issuer: member, cert: chain[0], v: current.v + 1, prev, iat: options.clock.now(), brokers: current.brokers, ...next })
 }
 
 const union = (before: readonly string[], more: readonly string[] = []) => [...new Set([...before, ...more])]

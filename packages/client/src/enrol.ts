@@ -1,11 +1,15 @@
 import {
+  commitMeshKey,
   issueMember,
   issuePolicy,
   memberKey,
   meshIdOf,
+  newMeshKey,
+  openKeybox,
   parseInviteLink,
   ready,
   rootKey,
+  sealKeybox,
   signCreate,
   signEnrol,
   verifyChain,
@@ -17,7 +21,7 @@ import {
   type Random,
   type RootKey,
 } from '@claudemesh/crypto'
-import { MeshError, contract, isErrorCode, parseName, type Clock, type Output } from '@claudemesh/protocol'
+import { MeshError, check, contract, inviteDeposit, isErrorCode, parseName, type Clock, type Output } from '@claudemesh/protocol'
 import type { Dial } from './dial.ts'
 import { audienceOf, greet } from './greeting.ts'
 import type { Identity } from './types.ts'
@@ -34,6 +38,8 @@ export interface EnrolOptions {
   readonly member?: MemberKey
 }
 
+const attempts = 5
+
 export type Enrolled = Identity & { readonly url: string; readonly policy: string }
 
 /** Makes this key a member of the link's mesh: verifies the invite up to the root in the link, signs its own certificate and has the broker count the use. */
@@ -43,19 +49,45 @@ export async function enrol(options: EnrolOptions): Promise<Enrolled> {
   const link = typeof options.link === 'string' ? parseInviteLink(options.link) : options.link
   const { mesh, root, url } = link
   const name = parseName(options.name)
-  const deposit = await fetchInvite(link)
-  const invite = verifyInvite(link, deposit, clock.now())
   const member = options.member ?? memberKey(random(32))
-  const certificate = issueMember({ mesh, subject: member, issuer: link.invite, role: invite.role, name, iat: clock.now(), via: invite.key })
-  const chain = [...deposit.chain, certificate]
-  const answer = await greet({ url, dial, clock, random }, contract.session.enrol, (transcript) => ({
-    meshId: mesh,
-    chain,
-    proof: signEnrol({ mesh, member, ...transcript }),
-  }))
-  const { policy } = answer as Output<typeof contract.session.enrol>
-  verifyPolicy(policy, { mesh, root })
-  return { mesh, root, slug: deposit.slug, member, chain, url, policy }
+  for (let attempt = 1; ; attempt++) {
+    const deposit = await fetchInvite(link)
+    const invite = verifyInvite(link, deposit, clock.now())
+    const certificate = issueMember({ mesh, subject: member, issuer: link.invite, role: invite.role, name, iat: clock.now(), via: invite.key })
+    const chain = [...deposit.chain, certificate]
+    const keybox = reboxed(link, deposit, member, random)
+    try {
+      const answer = await greet({ url, dial, clock, random }, contract.session.enrol, (transcript) => ({
+        meshId: mesh,
+        chain,
+        proof: signEnrol({ mesh, member, ...transcript }),
+        ...(keybox && { keybox }),
+      }))
+      const { policy } = answer as Output<typeof contract.session.enrol>
+      verifyPolicy(policy, { mesh, root })
+      return { mesh, root, slug: deposit.slug, member, chain, url, policy }
+    } catch (error) {
+      // The mesh key was changed between the two.
+      if (!(error instanceof MeshError) || error.code !== 'policy_conflict' || attempt === attempts) throw error
+    }
+  }
+}
+
+/** The mesh key from the box for the invite, boxed for the member that it makes; undefined where there is none, and another member has to hand it over. */
+function reboxed({ mesh, root, invite }: InviteLink, { policy, keyboxes }: Deposit, member: MemberKey, random: Random) {
+  const { epoch } = verifyPolicy(policy, { mesh, root })
+  if (!epoch) return undefined
+  for (const box of keyboxes) {
+    try {
+      const key = openKeybox(box, { mesh, reader: invite, commit: epoch.mk })
+      const { n, c } = sealKeybox({ mesh, epoch: epoch.number, key, reader: member.publicKey, rotator: member, random })
+      key.fill(0)
+      return { mk: epoch.mk, n, c }
+    } catch {
+      continue
+    }
+  }
+  return undefined
 }
 
 export interface CreateMeshOptions {
@@ -83,35 +115,45 @@ export async function createMesh(options: CreateMeshOptions): Promise<CreatedMes
   const chain = [issueMember({ mesh, subject: member, issuer: key, role: 'admin', name: parseName(options.name), iat })]
   const allow = { plaintext: false, legacyBox: false, memory: 'sealed', state: 'sealed', files: 'sealed' } as const
   const revoked = { members: [], invites: [], sessions: [] }
-  const policy = issuePolicy({ mesh, issuer: key, v: 1, iat, revoked, allow, brokers: [audienceOf(url)] })
+  const meshKey = newMeshKey(random)
+  const epoch = { number: 1, mk: commitMeshKey(mesh, 1, meshKey) }
+  const policy = issuePolicy({ mesh, issuer: key, v: 1, iat, revoked, allow, brokers: [audienceOf(url)], epoch })
+  const { n, c } = sealKeybox({ mesh, epoch: 1, key: meshKey, reader: member.publicKey, rotator: member, random })
+  meshKey.fill(0)
   await greet({ url, dial, clock, random }, contract.session.createMesh, (transcript) => ({
     root,
     slug,
     chain,
     policy,
+    keybox: { mk: epoch.mk, n, c },
     proof: signCreate({ mesh, root: key, ...transcript }),
   }))
   return { mesh, root, slug, member, chain, url, policy, rootKey: key }
 }
 
-interface Deposit {
-  readonly chain: string[]
-  readonly slug: string
-}
+type Deposit = ReturnType<typeof readDeposit>
+
+const readDeposit = (json: unknown) => check('invite', inviteDeposit, json)
 
 async function fetchInvite({ httpUrl, invite }: InviteLink): Promise<Deposit> {
   const where = `${httpUrl}/v1/invite/${invite.publicKey}`
   const response = await fetch(where, { redirect: 'error' }).catch((cause: unknown) => {
     throw new MeshError('unavailable', `the broker at ${httpUrl} cannot be reached`, { cause })
   })
-  const body = (await response.json().catch(() => undefined)) as Partial<Deposit & { code: string; message: string }> | undefined
+  const body: unknown = await response.json().catch(() => undefined)
   if (response.status === 404)
     throw new MeshError('not_found', 'the broker does not know this invite: it was revoked, or the link is of another broker. Ask for a new one')
-  if (!response.ok) throw new MeshError(body?.code !== undefined && isErrorCode(body.code) ? body.code : 'internal', body?.message)
-  if (!Array.isArray(body?.chain) || !body.chain.every((token) => typeof token === 'string') || typeof body.slug !== 'string') {
-    throw new MeshError('bad_frame', 'the broker answered with something that is no invite')
+  if (!response.ok) throw refusal(body)
+  try {
+    return readDeposit(body)
+  } catch (cause) {
+    throw new MeshError('bad_frame', 'the broker answered with something that is no invite', { cause })
   }
-  return { chain: body.chain, slug: body.slug }
+}
+
+function refusal(body: unknown): MeshError {
+  const { code, message } = (body ?? {}) as { code?: string; message?: string }
+  return new MeshError(code !== undefined && isErrorCode(code) ? code : 'internal', message)
 }
 
 function verifyInvite({ mesh, root, invite }: InviteLink, { chain }: Deposit, now: number): ChainInvite {

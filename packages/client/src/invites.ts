@@ -3,6 +3,8 @@ import { MeshError, times, type InvitePubkey } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
 import type { CreatedInvite, Identity, InviteInfo, InviteOptions } from './types.ts'
 
+const attempts = 5
+
 /** Invites of this mesh, for its admins. */
 export class Invites {
   readonly #kernel: Kernel
@@ -13,7 +15,7 @@ export class Invites {
 
   /** Signs an invite and deposits it at the broker. Throws `bad_chain` when this member is no admin. */
   async create(options: InviteOptions = {}): Promise<CreatedInvite> {
-    const { calls, random } = this.#kernel
+    const { random } = this.#kernel
     const { identity, clock, url } = this.#kernel.options
     const { max = 1, expiresMs = times.inviteLife, role = 'member', rootKey } = options
     if (!rootKey && !isAdmin(identity, clock.now())) throw new MeshError('bad_chain', `only an admin of ${identity.slug} can invite; ask its founder`)
@@ -31,7 +33,7 @@ export class Invites {
       exp: iat + expiresMs,
       by: identity.member.publicKey,
     })
-    await calls.session.createInvite({ chain: rootKey ? [certificate] : [...identity.chain, certificate] })
+    await this.#deposit(invite.publicKey, rootKey ? [certificate] : [...identity.chain, certificate])
     return { key: invite.publicKey, link: formatInviteLink(hostOf(url), identity.root, seed), max, role, expiresAt: iat + expiresMs }
   }
 
@@ -45,6 +47,21 @@ export class Invites {
       if (invite?.key !== invitePubkey) throw new MeshError('bad_chain', 'the broker lists an invite under another key')
       return { key: invite.key, role: invite.role, max: invite.max, used, createdAt, expiresAt: invite.exp, revoked: this.#isRevoked(invite.key) }
     })
+  }
+
+  /** With the mesh key boxed for whoever comes, so that it can read with nobody online; a rotation meanwhile makes another box due. */
+  async #deposit(invite: InvitePubkey, chain: string[]): Promise<void> {
+    const { calls, keys } = this.#kernel
+    for (let attempt = 1; ; attempt++) {
+      const keybox = await keys.boxFor(invite)
+      try {
+        await calls.session.createInvite({ chain, ...(keybox && { keybox }) })
+        return
+      } catch (error) {
+        if (!(error instanceof MeshError) || error.code !== 'policy_conflict' || attempt === attempts) throw error
+        await this.#kernel.askPolicy()
+      }
+    }
   }
 
   #isRevoked(key: InvitePubkey): boolean {

@@ -1,7 +1,10 @@
 import type { Random } from '@claudemesh/crypto'
 import type { Contract, Log } from '@claudemesh/protocol'
+import type { Amendment } from './amend.ts'
 import type { Calls } from './calls.ts'
 import type { Emitter } from './emitter.ts'
+import type { MeshKeys } from './features/keys.ts'
+import type { Records } from './features/records.ts'
 import type { PolicyKeeper } from './policy.ts'
 import type { Roster } from './roster.ts'
 import type { Self } from './self.ts'
@@ -19,4 +22,12 @@ export interface Kernel {
   readonly policy: PolicyKeeper
   readonly roster: Roster
   readonly events: Emitter<MeshEvents>
+  readonly keys: MeshKeys
+  readonly records: Records
+  /** Changes the signed policy. Throws `bad_policy` unless this member is an admin. */
+  amend(change: Amendment): Promise<void>
+  /** Adopts a policy as if the broker had told it. Throws `bad_policy`. */
+  takePolicy(token: string): void
+  /** Fetches the policy that the broker knows, and adopts it. Throws `bad_policy`. */
+  askPolicy(): Promise<void>
 }

@@ -1,14 +1,17 @@
-import { PairKeys, ready, webRandom, type InnerMessage } from '@claudemesh/crypto'
+import { PairKeys, ready, webRandom, type InnerMessage, type Policy } from '@claudemesh/crypto'
 import { MeshError, contract, parseGroup, silent, times, type Body, type Contract, type MessageId, type SessionPubkey, type Status } from '@claudemesh/protocol'
 import { amend, type Amendment } from './amend.ts'
 import { callsOf, type Calls } from './calls.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { Connection, type HelloAck } from './connection.ts'
 import { Emitter } from './emitter.ts'
+import { MeshKeys } from './features/keys.ts'
+import { Records } from './features/records.ts'
 import { Inbox } from './inbox.ts'
 import { Incoming } from './incoming.ts'
 import { Invites } from './invites.ts'
 import type { Kernel } from './kernel.ts'
+import { listMembers, type Enrolment } from './members.ts'
 import { Outgoing } from './outgoing.ts'
 import { PolicyKeeper } from './policy.ts'
 import { Proofs, type Proof } from './proofs.ts'
@@ -32,12 +35,16 @@ export class Mesh implements AsyncDisposable {
   /** Verified messages that nobody took yet. */
   readonly inbox: Inbox
   readonly invites: Invites
+  /** The mesh's keys, for what is stored. */
+  readonly keys: MeshKeys
+  /** Seals and verifies what is stored. */
+  readonly records: Records
   readonly #o: ConnectOptions
   readonly #events: Emitter<MeshEvents>
   readonly #self: Self
   readonly #policy: PolicyKeeper
   readonly #roster: Roster
-  readonly #keys: PairKeys
+  readonly #pairs: PairKeys
   readonly #connection: Connection
   readonly #kernel: Kernel
   readonly #receipts: Receipts
@@ -57,7 +64,7 @@ export class Mesh implements AsyncDisposable {
     const random = o.random ?? webRandom
     const me = o.session.key.publicKey
     const keys = new PairKeys(o.session.key)
-    this.#keys = keys
+    this.#pairs = keys
     this.#events = new Emitter(log)
     this.#self = new Self(o, random)
     this.#policy = new PolicyKeeper(mesh, root, o.policyPin)
@@ -75,6 +82,8 @@ export class Mesh implements AsyncDisposable {
       changed: (state) => this.#changed(state),
     })
     this.calls = callsOf(contract, (request, input) => this.#connection.ask(request, input))
+    const keysOf = () => this.keys
+    const recordsOf = () => this.records
     this.#kernel = {
       options: o,
       random,
@@ -85,7 +94,18 @@ export class Mesh implements AsyncDisposable {
       policy: this.#policy,
       roster: this.#roster,
       events: this.#events,
+      get keys() {
+        return keysOf()
+      },
+      get records() {
+        return recordsOf()
+      },
+      amend: (change) => this.amend(change),
+      takePolicy: (token) => this.#takePolicy(token),
+      askPolicy: async () => this.#takePolicy((await this.calls.session.getPolicy({})).policy),
     }
+    this.keys = new MeshKeys(this.#kernel)
+    this.records = new Records(this.#kernel)
     this.invites = new Invites(this.#kernel)
     this.#receipts = new Receipts((body) => this.#connection.notify('receipt', body))
     this.inbox = new Inbox(() => this.#incoming.pump())
@@ -147,9 +167,16 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** The signed policy in force. */
-  get policy(): { readonly token: string; readonly v: number } | undefined {
+  get policy(): (Policy & { readonly token: string }) | undefined {
     const { token, current } = this.#policy
-    return token === undefined || !current ? undefined : { token, v: current.v }
+    return token === undefined || !current ? undefined : { ...current, token }
+  }
+
+  /** Everybody who ever became a member, also while offline. */
+  members(): Promise<Enrolment[]> {
+    const { identity, clock } = this.#o
+    const { revoked = nobody } = this.#policy.current ?? {}
+    return listMembers(this.calls, { mesh: identity.mesh, root: identity.root, now: clock.now(), revoked })
   }
 
   /** Calls the handler at each event until the returned function is called. */
@@ -235,10 +262,9 @@ export class Mesh implements AsyncDisposable {
     )
   }
 
-  /** Changes the signed policy, for instance to remove a member. Throws `bad_policy` unless this member is an admin. */
+  /** Changes the signed policy, for instance to remove a member, which also begins a new epoch. Throws `bad_policy` unless this member is an admin. */
   amend(change: Amendment): Promise<void> {
-    const { identity, clock } = this.#o
-    return amend({ identity, clock, calls: this.calls, policy: this.#policy, adopt: (token) => this.#takePolicy(token) }, change)
+    return amend(this.#kernel, change)
   }
 
   /** Ends the session. With `bye` its key counts as destroyed: what is queued for it fails at once. */
@@ -336,7 +362,7 @@ export class Mesh implements AsyncDisposable {
 
   #peerGone({ sessionPubkey, reason }: Body<typeof contract.peers.gone>): void {
     this.#roster.remove(sessionPubkey)
-    this.#keys.forget(sessionPubkey)
+    this.#pairs.forget(sessionPubkey)
     this.#events.emit('peer', { session: sessionPubkey, change: reason })
   }
 
@@ -377,10 +403,9 @@ export class Mesh implements AsyncDisposable {
 
   async #askPolicy(atLeast: number): Promise<void> {
     try {
-      const { policy } = await this.calls.session.getPolicy({})
-      this.#policyChanged(policy)
-    } catch {
-      return
+      await this.#kernel.askPolicy()
+    } catch (error) {
+      this.#o.log?.('error', 'policy_refused', { error: error instanceof MeshError ? error.code : 'internal' })
     }
     if ((this.#policy.current?.v ?? 0) < atLeast) this.#o.log?.('error', 'policy_frozen', { known: this.#policy.current?.v, told: atLeast })
   }
@@ -388,7 +413,8 @@ export class Mesh implements AsyncDisposable {
   #stop(reason: MeshError): void {
     this.#incoming.stop()
     this.#roster.stop()
-    this.#keys.wipe()
+    this.#pairs.wipe()
+    this.keys.wipe()
     this.#settled?.reject(reason)
   }
 }

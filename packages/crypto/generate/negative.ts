@@ -7,6 +7,7 @@ import { encodeInner, type Inner } from '../src/inner.ts'
 import { formatInviteLink } from '../src/invite-link.ts'
 import { issueInvite, issueMember, issuePresence, issueSession } from '../src/issue.ts'
 import type { Envelope } from '../src/open.ts'
+import type { Back } from '../src/mesh-keys.ts'
 import { pad } from '../src/padding.ts'
 import { PairKeys } from '../src/pair-keys.ts'
 import { issuePolicy } from '../src/policy.ts'
@@ -14,7 +15,7 @@ import { concat, encodeText, sodium } from '../src/sodium.ts'
 import { signToken } from '../src/token.ts'
 import { sealedCases } from './negative-sealed.ts'
 import { message, type positive } from './positive.ts'
-import { allow, chainOf, day, nobody, now, seeded, skew, type World } from './world.ts'
+import { allow, chainOf, day, epochsOf, nobody, now, seeded, skew, type World } from './world.ts'
 
 /** A case that must be refused: the operation, everything it is given, and the error's name. */
 export interface Negative {
@@ -207,7 +208,8 @@ function presenceCases(w: World, other: World): Negative[] {
 }
 
 function policyCases(w: World, other: World): Negative[] {
-  const { policy1, policy2, admin: cert } = w.tokens
+  const { policy1, policy2, policy3, policy4, admin: cert } = w.tokens
+  const [one, two] = epochsOf(w.mesh)
   const base = { mesh: w.mesh, issuer: w.root, v: 1, iat: now, revoked: nobody, allow, brokers: [] }
   const policy = (name: string, token: string, o: object = {}): Negative => ({
     name: `policy: ${name}`,
@@ -226,6 +228,24 @@ function policyCases(w: World, other: World): Negative[] {
     policy('a version skipped', issuePolicy({ ...base, v: 3, prev: policy1 }), { prev: policy1 }),
     policy('older than pinned', policy1, { pinned: policy2 }),
     policy('two of one version', issuePolicy({ ...base, iat: now + 1 }), { pinned: policy1 }),
+    policy('a removal without a new epoch', issuePolicy({ ...base, v: 4, prev: policy3, epoch: one, revoked: { ...nobody, members: [w.member.publicKey] } }), {
+      prev: policy3,
+    }),
+    policy('an epoch taken back', issuePolicy({ ...base, v: 5, prev: policy4, epoch: one }), { prev: policy4 }),
+    policy('an epoch taken away', issuePolicy({ ...base, v: 5, prev: policy4 }), { pinned: policy4 }),
+    policy('two epochs at once', issuePolicy({ ...base, v: 4, prev: policy3, epoch: { ...two, number: 3, back: { ...two.back, h: one.mk } as Back } }), {
+      prev: policy3,
+    }),
+    policy('another key for an epoch', issuePolicy({ ...base, v: 4, prev: policy3, epoch: { ...one, mk: two.mk } }), { prev: policy3 }),
+    policy(
+      'another way back from an epoch',
+      issuePolicy({ ...base, v: 5, prev: policy4, epoch: { ...two, back: { ...two.back, n: 'A'.repeat(32) } as Back } }),
+      {
+        prev: policy4,
+      },
+    ),
+    policy('a second epoch without a way back', issuePolicy({ ...base, v: 4, prev: policy3, epoch: { number: 2, mk: two.mk } })),
+    policy('more epochs than versions', issuePolicy({ ...base, epoch: two })),
   ]
 }
 

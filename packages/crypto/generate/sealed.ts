@@ -5,14 +5,14 @@ import { pad } from '../src/padding.ts'
 import { sealRecord, stateId } from '../src/records.ts'
 import { issueRecord } from '../src/signed-records.ts'
 import { encodeText, hash, sodium } from '../src/sodium.ts'
-import { hex, now, seeded, type World } from './world.ts'
+import { hex, meshKeyOf, now, seeded, type World } from './world.ts'
 
 /** Of the newest key. */
 const epoch = 3
 
 /** Mesh keys of three epochs, their boxes for a member and for an invite, and a record of each purpose under the newest. */
 export function sealed(w: World) {
-  const keys = [1, 2, 3].map((epoch) => seeded(`mesh key ${epoch}`)(32)) as [Uint8Array, Uint8Array, Uint8Array]
+  const keys = [1, 2, 3].map(meshKeyOf) as [Uint8Array, Uint8Array, Uint8Array]
   const [first, second, third] = keys
   const back2 = sealBack({ mesh: w.mesh, epoch: 2, key: second, before: first, random: seeded('back 2') })
   const back3 = sealBack({ mesh: w.mesh, epoch, key: third, before: second, earlier: back2, random: seeded('back 3') })

@@ -1,7 +1,9 @@
+import type { MeshId } from '@claudemesh/protocol'
 import { toB64u } from '../src/base64.ts'
 import { issueInvite, issueMember, issuePresence, issueSession } from '../src/issue.ts'
 import { inviteKey, memberKey, meshIdOf, rootKey, sessionKey } from '../src/keys.ts'
-import { issuePolicy } from '../src/policy.ts'
+import { commitMeshKey, sealBack } from '../src/mesh-keys.ts'
+import { issuePolicy, type Epoch } from '../src/policy.ts'
 import type { Random } from '../src/random.ts'
 import { hash } from '../src/sodium.ts'
 
@@ -23,6 +25,19 @@ export function seeded(label: string): Random {
 
 export const allow = { plaintext: false, legacyBox: false, memory: 'sealed', state: 'sealed', files: 'sealed' } as const
 export const nobody = { members: [], invites: [], sessions: [] }
+
+/** The keys of a mesh's epochs. */
+export const meshKeyOf = (epoch: number): Uint8Array => seeded(`mesh key ${epoch}`)(32)
+
+/** The first two epochs of a mesh, as its policies name them. */
+export function epochsOf(mesh: MeshId): [Epoch, Epoch] {
+  const [one, two] = [meshKeyOf(1), meshKeyOf(2)]
+  const back = sealBack({ mesh, epoch: 2, key: two, before: one, random: seeded('back 2') })
+  return [
+    { number: 1, mk: commitMeshKey(mesh, 1, one) },
+    { number: 2, mk: commitMeshKey(mesh, 2, two), back },
+  ]
+}
 
 /** One mesh of a founder, an invited member and three sessions, every key from a label. */
 export function makeWorld(label: string) {
@@ -54,6 +69,20 @@ export function makeWorld(label: string) {
   })
   const adminCert = issueMember({ mesh, subject: admin, issuer: root, role: 'admin', name: 'Founder', iat: now })
   const first = issuePolicy({ mesh, issuer: root, v: 1, iat: now, revoked: nobody, allow, brokers: ['wss://mesh.example.com'] })
+  const second = issuePolicy({
+    mesh,
+    issuer: admin,
+    cert: adminCert,
+    v: 2,
+    prev: first,
+    iat: now,
+    revoked: { ...nobody, sessions: [carol.publicKey] },
+    allow,
+    brokers: [],
+  })
+  const [one, two] = epochsOf(mesh)
+  const byRoot = { mesh, issuer: root, iat: now, allow, brokers: [] }
+  const third = issuePolicy({ ...byRoot, v: 3, prev: second, revoked: nobody, epoch: one })
   const tokens = {
     admin: adminCert,
     invite: issueInvite({ mesh, invite: invite.publicKey, issuer: admin, role: 'member', max: 1, iat: now, exp: now + day, by: admin.publicKey }),
@@ -63,17 +92,9 @@ export function makeWorld(label: string) {
     carol: session(carol),
     presence,
     policy1: first,
-    policy2: issuePolicy({
-      mesh,
-      issuer: admin,
-      cert: adminCert,
-      v: 2,
-      prev: first,
-      iat: now,
-      revoked: { ...nobody, sessions: [carol.publicKey] },
-      allow,
-      brokers: [],
-    }),
+    policy2: second,
+    policy3: third,
+    policy4: issuePolicy({ ...byRoot, v: 4, prev: third, revoked: { ...nobody, members: [member.publicKey] }, epoch: two }),
   }
   const greeting = {
     mesh,

@@ -26,7 +26,7 @@ export { backHash, commitMeshKey, newMeshKey, openBack, sealBack, type Back, typ
 export { openKeybox, sealKeybox, type Keybox } from './keybox.ts'
 export { open, type Envelope, type Opened, type OpenOptions } from './open.ts'
 export { PairKeys } from './pair-keys.ts'
-export { issuePolicy, verifyPolicy, type Allow, type Policy, type PolicyOptions } from './policy.ts'
+export { issuePolicy, verifyPolicy, type Allow, type Epoch, type Policy, type PolicyOptions } from './policy.ts'
 export { verifyPresence, type Presence } from './presence.ts'
 export { webRandom, type Random } from './random.ts'
 export { openRecord, sealRecord, stateId, type Purpose, type SealedRecord } from './records.ts'

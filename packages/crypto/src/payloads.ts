@@ -64,17 +64,27 @@ const file = z.object({
   ts: millis,
 })
 
-const policy = z.object({
-  t: z.literal('policy'),
-  m: mesh,
-  v: z.int().positive(),
-  prev: key32.optional(),
-  iat: millis,
-  revoked: z.object({ members: z.array(memberPub), invites: z.array(invitePub), sessions: z.array(sessionPub), kept: z.array(memberPub).default([]) }),
-  allow: z.object({ plaintext: z.boolean(), legacyBox: z.boolean(), memory: form, state: form, files: form }),
-  brokers: z.array(z.string()),
-  cert: z.string().optional(),
-})
+// Exactly what sealBack makes: 24 bytes of nonce, 32 of key and 16 of tag.
+const back = z.object({ n: z.string().regex(/^[A-Za-z0-9_-]{32}$/), c: z.string().regex(/^[A-Za-z0-9_-]{64}$/), h: key32.optional() })
+
+const policy = z
+  .object({
+    t: z.literal('policy'),
+    m: mesh,
+    v: z.int().positive(),
+    prev: key32.optional(),
+    iat: millis,
+    epoch: z.int().positive().optional(),
+    mk: key32.optional(),
+    back: back.optional(),
+    revoked: z.object({ members: z.array(memberPub), invites: z.array(invitePub), sessions: z.array(sessionPub), kept: z.array(memberPub).default([]) }),
+    allow: z.object({ plaintext: z.boolean(), legacyBox: z.boolean(), memory: form, state: form, files: form }),
+    brokers: z.array(z.string()),
+    cert: z.string().optional(),
+  })
+  .refine((o) => (o.epoch === undefined) === (o.mk === undefined), 'expected an epoch with its mk')
+  .refine((o) => (o.back !== undefined) === (o.epoch ?? 1) > 1, 'expected a way back from every epoch but the first')
+  .refine((o) => (o.back?.h !== undefined) === (o.epoch ?? 1) > 2, 'expected the hash of the way back before')
 
 /** The payload of every kind of token, and whether the certified key counter-signs it. */
 export const payloads = { member, invite, session, presence, policy, state, memory, file }

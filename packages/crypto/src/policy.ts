@@ -1,6 +1,7 @@
 import { MeshError, type MemberPubkey, type MeshId, type RootPubkey } from '@claudemesh/protocol'
 import type { Revoked } from './chain-types.ts'
 import { meshIdOf, type MemberKey, type RootKey } from './keys.ts'
+import type { Back } from './mesh-keys.ts'
 import type { Payload } from './payloads.ts'
 import { peekToken, signToken, tokenHash, verifyToken } from './token.ts'
 
@@ -14,6 +15,16 @@ export interface Allow {
   readonly files: Form
 }
 
+/** The mesh key in force, as the policy vouches for it. */
+export interface Epoch {
+  /** Counts from 1. */
+  readonly number: number
+  /** Commitment to the epoch's key. */
+  readonly mk: string
+  /** The key of the epoch before, sealed under this one; absent in the first. */
+  readonly back?: Back | undefined
+}
+
 /** The signed rules of a mesh. */
 export interface Policy {
   readonly v: number
@@ -23,6 +34,8 @@ export interface Policy {
   readonly revoked: Revoked
   readonly allow: Allow
   readonly brokers: readonly string[]
+  /** Absent in meshes that never had a key. */
+  readonly epoch?: Epoch
   /** The root or the admin who signed it. */
   readonly by: RootPubkey | MemberPubkey
 }
@@ -38,12 +51,14 @@ export function issuePolicy(o: {
   revoked: Revoked
   allow: Allow
   brokers: readonly string[]
+  epoch?: Epoch | undefined
 }): string {
   const payload = {
     m: o.mesh,
     v: o.v,
     ...(o.prev !== undefined && { prev: tokenHash(o.prev) }),
     iat: o.iat,
+    ...(o.epoch && { epoch: o.epoch.number, mk: o.epoch.mk, back: o.epoch.back }),
     revoked: o.revoked,
     allow: o.allow,
     brokers: o.brokers,
@@ -68,6 +83,7 @@ export function verifyPolicy(token: string, o: PolicyOptions): Policy {
     const by = signerOf(token, o)
     const policy = toPolicy(verifyToken(token, 'policy', o.mesh, by), by)
     if ((policy.v === 1) !== (policy.prev === undefined)) throw bad('only the first policy has none before it')
+    if (policy.epoch && policy.epoch.number > policy.v) throw bad('it has had more epochs than versions')
     if (o.prev !== undefined) checkSuccessor(policy, o.prev)
     if (o.pinned !== undefined) checkPinned(token, policy, o.pinned)
     return policy
@@ -103,6 +119,20 @@ function checkPinned(token: string, policy: Policy, pinnedToken: string): void {
 function checkLink(policy: Policy, before: Payload<'policy'>, beforeToken: string): void {
   if (policy.v === before.v + 1 && policy.prev !== tokenHash(beforeToken)) throw bad('it does not name the policy before it')
   if (before.revoked.members.some((key) => key === policy.by)) throw bad('its signer was revoked before')
+  checkEpoch(policy, before)
+}
+
+// Who may read is decided by the epoch's key: it must change when somebody is removed, and for nothing else may it be swapped or taken back.
+function checkEpoch(policy: Policy, before: Payload<'policy'>): void {
+  if (before.epoch === undefined) return
+  const { number = 0, mk } = policy.epoch ?? {}
+  if (number < before.epoch) throw bad(`epoch ${number} is older than epoch ${before.epoch}`)
+  if (number - before.epoch > policy.v - before.v) throw bad(`epoch ${number} is too far from epoch ${before.epoch}`)
+  if (number > before.epoch) return
+  if (mk !== before.mk) throw bad(`two keys for epoch ${number}`)
+  if (JSON.stringify(policy.epoch?.back) !== JSON.stringify(before.back)) throw bad(`two ways back from epoch ${number}`)
+  const removed = policy.revoked.members.some((key) => !before.revoked.members.some((known) => known === key))
+  if (removed) throw bad('it removes a member but keeps the mesh key')
 }
 
 const toPolicy = (p: Payload<'policy'>, by: RootPubkey | MemberPubkey): Policy => ({
@@ -112,6 +142,7 @@ const toPolicy = (p: Payload<'policy'>, by: RootPubkey | MemberPubkey): Policy =
   revoked: p.revoked,
   allow: p.allow,
   brokers: p.brokers,
+  ...(p.epoch !== undefined && p.mk !== undefined && { epoch: { number: p.epoch, mk: p.mk, ...(p.back && { back: p.back }) } }),
   by,
 })
 

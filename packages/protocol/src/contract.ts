@@ -1,11 +1,12 @@
 import type { Feature } from './define.ts'
 import { groups, groupTools } from './features/groups.ts'
+import { keys } from './features/keys.ts'
 import { messages, messageTools } from './features/messages.ts'
 import { peers, peerTools } from './features/peers.ts'
 import { session } from './features/session.ts'
 
 /** The wire contract: every noun with its requests, notices and events. Everything mechanical is derived from this table. */
-export const contract = { session, peers, groups, messages } satisfies Record<string, Feature>
+export const contract = { session, peers, groups, messages, keys } satisfies Record<string, Feature>
 
 /** The verbs of the model and the shell, by noun. */
 export const tools = { peers: peerTools, groups: groupTools, messages: messageTools }

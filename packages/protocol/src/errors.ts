@@ -52,6 +52,9 @@ export const errors = {
   plaintext_refused: row('The signed policy of this mesh does not allow plaintext.'),
   bad_encoding: row('Text is not canonical base64url, or has the wrong length.'),
   bad_token: row('A signed token is malformed, of the wrong type, or its signature does not verify.'),
+  no_mesh_key: row(
+    'This member has no key of the mesh’s present epoch, and nobody who could hand it over is online; an admin can make one with claudemesh rotate.',
+  ),
   bad_keybox: row('The key box does not open for this member, or holds another key than the signed policy names.'),
   bad_record: row('The stored record is not signed by the session it names, or not of the form it claims.'),
   bad_invite_link: row('The invite link is incomplete or damaged; copy it again.'),

@@ -38,14 +38,13 @@ export type Status = z.infer<typeof status>
 export const rung = z.enum(['stored', 'received', 'surfaced', 'answered', 'failed'])
 export type Rung = z.infer<typeof rung>
 
+/** A chain as indexes into the tokens of the same frame, root side first. */
+export const chainIndexes = z.array(z.int().nonnegative()).min(1).max(limits.chainTokens)
+
 /** A peer as the broker tells of it. Only `chain` and `presence` are proof; `status` and `connected` are the broker's word. */
 export const peer = z.object({
   sessionPubkey,
-  chain: z
-    .array(z.int().nonnegative())
-    .min(2)
-    .max(limits.chainTokens)
-    .describe('Indexes into the tokens of the same frame, root side first, ending in the session certificate.'),
+  chain: chainIndexes.min(2).describe('Indexes into the tokens of the same frame, root side first, ending in the session certificate.'),
   presence: token,
   status,
   since: millis.optional().describe('When the status was set, if this broker saw it.'),

@@ -16,6 +16,11 @@ export const limits = {
   stateTokenChars: 92_160,
   /** Characters of a signed memory record: 16 KiB of text, escaped, and what names and signs it. */
   memoryTokenChars: 65_536,
+  keyboxesPerFrame: 1024,
+  /** Members that are told when one of them has no key. */
+  keyAskees: 8,
+  membersPerPage: 200,
+  backsPerPage: 512,
   recordIdChars: 64,
   stateKeyChars: 128,
   tagsPerRecord: 16,
@@ -36,6 +41,10 @@ export const times = {
   topUp: 30_000,
   /** Content keys are wiped after this. */
   contentKey: 60_000,
+  /** A member without a mesh key waits this long for another to hand it over. */
+  keyAnswer: 10_000,
+  /** Key boxes of an epoch that never began are kept this long. */
+  pendingKeyboxes: 3_600_000,
   messageLife: 7 * 24 * 3_600_000,
   sessionLife: 24 * 3_600_000,
   sessionLifeMax: 7 * 24 * 3_600_000,

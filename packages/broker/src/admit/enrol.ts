@@ -2,6 +2,8 @@ import { and, eq, lt, sql } from 'drizzle-orm'
 import { verifyChain, verifyEnrol, type ChainTo } from '@claudemesh/crypto'
 import { MeshError, type contract, type Input, type MeshId, type Output } from '@claudemesh/protocol'
 import type { Greeting } from '../kernel.ts'
+import { currentKeybox, forgetReaders, putKeyboxes } from '../keyboxes.ts'
+import { holdPolicy } from '../policy.ts'
 import type { Database } from '../ports.ts'
 import * as tables from '../tables.ts'
 import { checkTranscript } from './greeting.ts'
@@ -11,14 +13,16 @@ type Enrol = typeof contract.session.enrol
 /** Makes a member of whoever holds an invite's key; each use is counted once, also when many come at the same time. The same member may come again. */
 export async function enrol(greeting: Greeting, input: Input<Enrol>): Promise<Output<Enrol>> {
   const { kernel, nonce } = greeting
-  const { chain: tokens, aud, clientNonce, timestamp, proof } = input
+  const { chain: tokens, aud, clientNonce, timestamp, proof, keybox } = input
   checkTranscript(greeting, input)
   const mesh = await kernel.meshes.get(kernel, input.meshId)
   if (!mesh) throw new MeshError('unauthorized')
   const now = kernel.clock.now()
   const chain = verifyChain(tokens, { mesh: mesh.id, root: mesh.root, now, ends: 'member', revoked: mesh.policy.body.revoked })
   verifyEnrol({ mesh: mesh.id, member: chain.member.key, aud, nonce, clientNonce, timestamp, proof })
+  const boxes = keybox ? [currentKeybox(mesh, keybox, { reader: chain.member.key, by: chain.member.key, now })] : []
   await kernel.db.transaction(async (tx) => {
+    await holdPolicy(tx, mesh)
     const [fresh] = await tx
       .insert(tables.member)
       .values(memberRow(mesh.id, chain, tokens, now))
@@ -26,6 +30,7 @@ export async function enrol(greeting: Greeting, input: Input<Enrol>): Promise<Ou
       .returning({ id: tables.member.id })
     if (fresh) await countUse(tx, mesh.id, chain, tokens, now)
     else await checkSame(tx, mesh.id, chain, tokens)
+    if (boxes.length > 0) await putKeyboxes(tx, boxes)
   })
   kernel.log('info', 'enrolled', { mesh: mesh.id, member: chain.member.id })
   return { memberId: chain.member.id, policy: mesh.policy.token }
@@ -53,8 +58,10 @@ async function countUse(tx: Database, meshId: MeshId, { invite }: ChainTo<'membe
     .update(tables.invite)
     .set({ used: sql`${used} + 1` })
     .where(and(eq(tables.invite.meshId, meshId), eq(pubkey, invite.key), lt(used, max)))
-    .returning({ used })
-  if (counted.length === 0) throw new MeshError('invite_used')
+    .returning({ used, max })
+  const [count] = counted
+  if (!count) throw new MeshError('invite_used')
+  if (count.used >= count.max) await forgetReaders(tx, meshId, [invite.key])
 }
 
 async function checkSame(tx: Database, meshId: MeshId, { member }: ChainTo<'member'>, tokens: readonly string[]): Promise<void> {

@@ -1,13 +1,15 @@
-import { verifyPolicy } from '@claudemesh/crypto'
-import { closeCodes, MeshError, type contract } from '@claudemesh/protocol'
-import { and, asc, eq } from 'drizzle-orm'
+import { limits, type contract } from '@claudemesh/protocol'
+import { and, asc, eq, gt } from 'drizzle-orm'
 import { createMesh } from '../admit/create.ts'
 import { enrol } from '../admit/enrol.ts'
 import { hello } from '../admit/hello.ts'
 import { verifyIn } from '../chains.ts'
 import type { Answerable, Handlers } from '../handlers.ts'
 import type { Greeting, Ready } from '../kernel.ts'
+import { currentKeybox, putKeyboxes } from '../keyboxes.ts'
 import { end } from '../lifecycle.ts'
+import { holdPolicy, replacePolicy } from '../policy.ts'
+import { shared } from '../shared-tokens.ts'
 import * as tables from '../tables.ts'
 
 type S = typeof contract.session
@@ -18,30 +20,23 @@ export const greetings: Handlers<S, Greeting, Greets> = { hello, enrol, createMe
 export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
   getPolicy: ({ mesh }) => ({ policy: mesh.policy.token }),
 
-  setPolicy: async ({ kernel, mesh }, { policy: token }) => {
-    const before = mesh.policy
-    const successor = verifyPolicy(token, { mesh: mesh.id, root: mesh.root })
-    if (successor.v <= before.body.v) throw new MeshError('policy_conflict')
-    const body = verifyPolicy(token, { mesh: mesh.id, root: mesh.root, prev: before.token })
-    const changed = await kernel.db
-      .update(tables.mesh)
-      .set({ policy: token, policyVersion: body.v })
-      .where(and(eq(tables.mesh.id, mesh.id), eq(tables.mesh.policyVersion, before.body.v)))
-      .returning({ id: tables.mesh.id })
-    if (changed.length === 0) throw new MeshError('policy_conflict')
-    mesh.policy = { token, body }
-    mesh.broadcast(JSON.stringify({ type: 'policy_changed', policy: token }))
-    dropRevoked(kernel, mesh)
+  setPolicy: async ({ kernel, mesh }, { policy }) => {
+    await replacePolicy(kernel, mesh, policy)
     return {}
   },
 
-  createInvite: async ({ kernel, mesh }, { chain }) => {
+  createInvite: async ({ kernel, mesh, me }, { chain, keybox }) => {
     const now = kernel.clock.now()
     const { invite } = verifyIn(kernel, mesh, 'invite', chain)
-    await kernel.db
-      .insert(tables.invite)
-      .values({ meshId: mesh.id, pubkey: invite.key, chain: [...chain], max: invite.max, expiresAt: invite.exp, createdAt: now })
-      .onConflictDoNothing()
+    const boxes = keybox ? [currentKeybox(mesh, keybox, { reader: invite.key, by: me.memberPubkey, now })] : []
+    await kernel.db.transaction(async (tx) => {
+      await holdPolicy(tx, mesh)
+      await tx
+        .insert(tables.invite)
+        .values({ meshId: mesh.id, pubkey: invite.key, chain: [...chain], max: invite.max, expiresAt: invite.exp, createdAt: now })
+        .onConflictDoNothing()
+      if (boxes.length > 0) await putKeyboxes(tx, boxes)
+    })
     return {}
   },
 
@@ -55,23 +50,22 @@ export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
     return { invites }
   },
 
+  listMembers: async ({ kernel, mesh }, { cursor }) => {
+    const { member } = tables
+    const found = await kernel.db
+      .select({ id: member.id, chain: member.chain, createdAt: member.createdAt })
+      .from(member)
+      .where(and(eq(member.meshId, mesh.id), cursor === undefined ? undefined : gt(member.id, cursor)))
+      .orderBy(asc(member.id))
+      .limit(limits.membersPerPage)
+    const { chains, tokens } = shared(found.map((row) => row.chain))
+    const members = found.map(({ createdAt }, i) => ({ chain: chains[i] ?? [], createdAt }))
+    const last = found.at(-1)
+    return { members, tokens, ...(last && found.length === limits.membersPerPage ? { next: last.id } : {}) }
+  },
+
   bye: ({ kernel, session, mesh, me }) => {
     end(kernel, mesh, me, 'left')
     session.finish(1000, 'bye')
   },
-}
-
-/** Disconnects whom the policy in force revokes, and forgets them as recipients. */
-function dropRevoked(kernel: Ready['kernel'], mesh: Ready['mesh']): void {
-  for (const presence of mesh.presences.values()) {
-    try {
-      verifyIn(kernel, mesh, 'session', presence.chain)
-    } catch (error) {
-      if (!(error instanceof MeshError) || error.code !== 'revoked') continue
-      const link = presence.link
-      link?.feed.close()
-      end(kernel, mesh, presence, 'revoked')
-      link?.session.refuse(error, closeCodes.revoked)
-    }
-  }
 }

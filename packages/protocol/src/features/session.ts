@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { event, notice, request } from '../define.ts'
-import { chain, exactBytes, millis, token } from '../fields.ts'
+import { chain, chainIndexes, exactBytes, millis, token } from '../fields.ts'
+import { deposit, keybox } from './keys.ts'
 import { invitePubkey, memberId, memberPubkey, meshId, presenceId, rootPubkey, sessionPubkey } from '../ids.ts'
 import { limits } from '../limits.ts'
 
@@ -44,7 +45,16 @@ export const session = {
   enrol: request('enrol', {
     doc: 'Makes the bearer of an invite a member: the joiner signed its own member certificate with the invite’s key.',
     phase: 'greeting',
-    input: { v: z.literal(1), meshId, chain, ...transcript, proof: exactBytes(64) },
+    input: {
+      v: z.literal(1),
+      meshId,
+      chain,
+      ...transcript,
+      proof: exactBytes(64),
+      keybox: deposit
+        .optional()
+        .describe('The mesh key for the new member, from the box that came with the invite. policy_conflict when it is no longer the present one.'),
+    },
     reply: 'enrolled',
     output: { memberId, policy: token },
   }),
@@ -59,6 +69,7 @@ export const session = {
       policy: token,
       ...transcript,
       proof: exactBytes(64),
+      keybox: deposit.optional().describe('The first mesh key for the founder; required with a policy that has an epoch.'),
     },
     reply: 'mesh_created',
     output: { meshId, memberId },
@@ -70,7 +81,7 @@ export const session = {
     output: { policy: token },
   }),
   setPolicy: request('set_policy', {
-    doc: 'Replaces the policy by its successor, once: policy_conflict when another came first. What it revokes is disconnected.',
+    doc: 'Replaces the policy by its successor, once: policy_conflict when another came first, or when a member or open invite has no key box of an epoch that it begins. What it revokes is disconnected.',
     input: { policy: token },
   }),
   policyChanged: event('policy_changed', {
@@ -79,7 +90,10 @@ export const session = {
   }),
   createInvite: request('create_invite', {
     doc: 'Deposits an invite certificate, so that a joiner can fetch it and its uses are counted.',
-    input: { chain },
+    input: {
+      chain,
+      keybox: deposit.optional().describe('The mesh key for whoever holds the invite, so that it can read with nobody online. policy_conflict as in enrol.'),
+    },
   }),
   listInvites: request('list_invites', {
     doc: 'The mesh’s invites with their uses.',
@@ -87,8 +101,21 @@ export const session = {
     reply: 'invites',
     output: { invites: z.array(z.object({ invitePubkey, chain, used: z.int(), createdAt: millis })) },
   }),
+  listMembers: request('list_members', {
+    doc: 'The members of the mesh in pages, also those whom the policy revokes. Tokens that several chains share are listed once.',
+    input: { cursor: memberId.optional() },
+    reply: 'members',
+    output: {
+      members: z.array(z.object({ chain: chainIndexes, createdAt: millis })),
+      tokens: z.array(token),
+      next: memberId.optional(),
+    },
+  }),
   bye: notice('bye', {
     doc: 'This session ends and its key is destroyed: what is queued for it fails at once, named recipient_gone.',
     body: {},
   }),
 }
+
+/** What `GET /v1/invite/<key>` answers: the certificates up to the invite, where it leads, and the boxes of the present mesh key for whoever holds it. */
+export const inviteDeposit = z.object({ chain, slug: z.string(), policy: token, keyboxes: z.array(keybox).default([]) })

@@ -1,0 +1,70 @@
+import { and, eq } from 'drizzle-orm'
+import { verifyChain, verifyPolicy, type ChainEnd, type Policy } from '@claudemesh/crypto'
+import { closeCodes, MeshError } from '@claudemesh/protocol'
+import { verifyIn } from './chains.ts'
+import type { Kernel } from './kernel.ts'
+import { beginEpoch, forgetReaders, unprovided } from './keyboxes.ts'
+import { end } from './lifecycle.ts'
+import type { Mesh } from './mesh.ts'
+import type { Database } from './ports.ts'
+import * as tables from './tables.ts'
+
+/** Puts the successor of the mesh's policy in force, with all that follows from it, or nothing at all. Throws `bad_policy` or `policy_conflict`. */
+export async function replacePolicy(kernel: Kernel, mesh: Mesh, token: string): Promise<void> {
+  const before = mesh.policy
+  const successor = verifyPolicy(token, { mesh: mesh.id, root: mesh.root })
+  if (successor.v <= before.body.v) throw new MeshError('policy_conflict')
+  const body = verifyPolicy(token, { mesh: mesh.id, root: mesh.root, prev: before.token })
+  await kernel.db.transaction(async (tx) => {
+    const changed = await tx
+      .update(tables.mesh)
+      .set({ policy: token, policyVersion: body.v })
+      .where(and(eq(tables.mesh.id, mesh.id), eq(tables.mesh.policyVersion, before.body.v)))
+      .returning({ id: tables.mesh.id })
+    if (changed.length === 0) throw new MeshError('policy_conflict')
+    if (body.epoch && body.epoch.number !== before.body.epoch?.number) await takeEpoch(kernel, tx, mesh, body)
+    else await forgetReaders(tx, mesh.id, [...body.revoked.members, ...body.revoked.invites])
+  })
+  mesh.policy = { token, body }
+  mesh.broadcast(JSON.stringify({ type: 'policy_changed', policy: token }))
+  dropRevoked(kernel, mesh)
+}
+
+/** Holds the policy as it is until the transaction ends. Throws `policy_conflict` when it is not the one in force any more. */
+export async function holdPolicy(tx: Database, mesh: Mesh): Promise<void> {
+  const [row] = await tx.select({ v: tables.mesh.policyVersion }).from(tables.mesh).where(eq(tables.mesh.id, mesh.id)).for('share')
+  if (row?.v !== mesh.policy.body.v) throw new MeshError('policy_conflict')
+}
+
+async function takeEpoch(kernel: Kernel, tx: Database, mesh: Mesh, { epoch, revoked }: Policy): Promise<void> {
+  if (!epoch) return
+  const now = kernel.clock.now()
+  const { members, invites } = await unprovided(tx, mesh.id, epoch.mk, now)
+  const reads = (ends: ChainEnd, chain: readonly string[]) => {
+    try {
+      verifyChain(chain, { mesh: mesh.id, root: mesh.root, now, ends, revoked, cache: kernel.tokens })
+      return true
+    } catch {
+      return false
+    }
+  }
+  if (members.some((chain) => reads('member', chain)) || invites.some((chain) => reads('invite', chain))) {
+    throw new MeshError('policy_conflict', 'a member or an open invite has no box of the new mesh key')
+  }
+  await beginEpoch(tx, mesh.id, epoch, now)
+}
+
+/** Disconnects whom the policy in force revokes, and forgets them as recipients. */
+function dropRevoked(kernel: Kernel, mesh: Mesh): void {
+  for (const presence of mesh.presences.values()) {
+    try {
+      verifyIn(kernel, mesh, 'session', presence.chain)
+    } catch (error) {
+      if (!(error instanceof MeshError) || error.code !== 'revoked') continue
+      const link = presence.link
+      link?.feed.close()
+      end(kernel, mesh, presence, 'revoked')
+      link?.session.refuse(error, closeCodes.revoked)
+    }
+  }
+}
