@@ -5,7 +5,7 @@ export type { Body, Event, Feature, Input, Member, Notice, Output, Phase, Reques
 export { MeshError, errors, isErrorCode, type ErrorCode, type Retry } from './errors.ts'
 export type { DeliveryState, PeerFrame, Priority, RecipientState, Rung, Status } from './fields.ts'
 export { check, errorFrame, events, fromErrorFrame, parseClientFrame, parseJson, requests, toErrorFrame, type ClientFrame, type Json } from './frames.ts'
-export type { ClientId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId, PresenceId, RootPubkey, SessionPubkey } from './ids.ts'
+export type { ClientId, FileId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId, PresenceId, RootPubkey, SessionPubkey } from './ids.ts'
 export { closeCodes, limits, times } from './limits.ts'
 export { foldName, parseGroup, parseLabel, parseName } from './names.ts'
 export { addressesOf, parseGroupList, parseTarget, type Target } from './targets.ts'
