@@ -29,7 +29,7 @@ const below: Record<string, readonly string[]> = {
   'packages/crypto': ['protocol'],
   'packages/broker': ['protocol', 'crypto'],
   'packages/client': ['protocol', 'crypto'],
-  'packages/drivers': ['broker/ports'],
+  'packages/drivers': ['protocol', 'broker/ports'],
   'packages/mcp': ['protocol', 'crypto', 'client'],
 }
 
@@ -66,7 +66,7 @@ describe('arrows between packages point down', () => {
   })
 
   test('drivers take types alone from the broker’s ports', () => {
-    const loaded = inPackages.filter((s) => s.home === 'packages/drivers' && s.imports.some((i) => i.from.startsWith('@claudemesh/') && !i.typeOnly))
+    const loaded = inPackages.filter((s) => s.home === 'packages/drivers' && s.imports.some((i) => i.from.startsWith('@claudemesh/broker') && !i.typeOnly))
     expect(loaded.map((s) => s.path)).toEqual([])
   })
 

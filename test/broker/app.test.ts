@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, inject, test } from 'vitest'
 import { createBroker } from '@claudemesh/broker'
-import { configFrom } from '@claudemesh/broker-app'
+import { configFrom, shown } from '@claudemesh/broker-app'
 import { openBus, openStore, readMigrations } from '@claudemesh/drivers'
 import { postgresUrl } from '../harness/postgres.ts'
 import { TestMesh } from './kit.ts'
@@ -36,9 +36,37 @@ describe('settings', () => {
   ])('%j is refused in one line', (env, line) => expect(() => configFrom(env)).toThrow(line))
 })
 
+describe('where files go', () => {
+  const given = { STORE_URL: 'pglite:x' }
+  const minio = { MINIO_ENDPOINT: 'minio:9000', MINIO_ACCESS_KEY: 'claudemesh', MINIO_SECRET_KEY: 'p@ss/w?rd#1' }
+
+  test('is an address, or MinIO’s three settings', () => {
+    expect(configFrom(given).blobUrl).toBeUndefined()
+    expect(configFrom({ ...given, BLOB_URL: 'file:/var/lib/claudemesh' }).blobUrl).toBe('file:/var/lib/claudemesh')
+    expect(configFrom({ ...given, ...minio }).blobUrl).toBe('s3://claudemesh:p%40ss%2Fw%3Frd%231@minio:9000?tls=false')
+    expect(configFrom({ ...given, ...minio, MINIO_ENDPOINT: 'https://s3.example.com' }).blobUrl).toMatch(/@s3\.example\.com\?tls=true$/)
+  })
+
+  test.each([
+    [{ BLOB_URL: 'ftp://key:hunter2@host' }, /^BLOB_URL must be s3:\/\/KEY:SECRET@host:port or file:DIR$/],
+    [{ ...minio, BLOB_URL: 'file:x' }, /BLOB_URL and MINIO_ENDPOINT are both set/],
+    [{ ...minio, MINIO_SECRET_KEY: '' }, /needs MINIO_ACCESS_KEY and MINIO_SECRET_KEY/],
+    [{ ...minio, MINIO_ENDPOINT: 'minio:9000/bucket' }, /MINIO_ENDPOINT must be like/],
+    [{ ...minio, MINIO_ENDPOINT: 'user@minio:9000' }, /MINIO_ENDPOINT must be like/],
+  ])('%j is refused in one line', (env, line) => expect(() => configFrom({ ...given, ...env })).toThrow(line))
+
+  test.each([
+    ['postgres://u:hunter2@db:5432/mesh', 's3://key:hunter2@host:9000?tls=false'],
+    ['postgres://u:hunter@2@db:5432/mesh?sslmode=require&password=hunter2', 's3://key:hun%2Fter2@host:9000'],
+  ])('is shown without secrets', (store, blob) => {
+    const seen = shown(configFrom({ STORE_URL: store, BLOB_URL: blob }))
+    expect(seen).toMatchObject({ storeUrl: 'postgres://db:5432/mesh', blobUrl: 's3://host:9000' })
+  })
+})
+
 describe('the process', () => {
-  const start = (env: Record<string, string>) =>
-    spawn(process.execPath, [new URL('../../apps/broker/src/main.ts', import.meta.url).pathname], { env: { PATH: process.env['PATH'], ...env } })
+  const start = (env: Record<string, string>, ...flags: string[]) =>
+    spawn(process.execPath, [new URL('../../apps/broker/src/main.ts', import.meta.url).pathname, ...flags], { env: { PATH: process.env['PATH'], ...env } })
 
   test('says what is wrong with its settings and ends', async () => {
     const child = start({})
@@ -46,6 +74,14 @@ describe('the process', () => {
     child.stderr.on('data', (text: Buffer) => (words += text.toString()))
     expect(await once(child, 'exit')).toEqual([2, null])
     expect(words).toMatch(/^claudemesh broker: STORE_URL is not set: .*\n$/)
+  })
+
+  test('says with --check what is set, and ends', async () => {
+    const child = start({ STORE_URL: 'postgres://u:hunter2@db/mesh', BLOB_URL: 'file:/srv/files' }, '--check')
+    let words = ''
+    child.stdout.on('data', (text: Buffer) => (words += text.toString()))
+    expect(await once(child, 'close')).toEqual([0, null])
+    expect(JSON.parse(words)).toEqual({ storeUrl: 'postgres://db/mesh', blobUrl: 'file:/srv/files', port: 7717, host: '0.0.0.0', allowCreate: true })
   })
 
   test('serves, drains on SIGTERM and leaves the folder free', async () => {

@@ -1,6 +1,8 @@
 /** What the environment says, checked. */
 export interface Config {
   readonly storeUrl: string
+  /** Where files are kept; absent means that this broker keeps none. */
+  readonly blobUrl?: string
   readonly port: number
   readonly host: string
   /** Addresses clients dial, scheme and host alone; absent means the loopback names. */
@@ -13,11 +15,13 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-/** Reads STORE_URL, PORT, HOST, PUBLIC_URL and ALLOW_CREATE. Throws ConfigError. */
+/** Reads STORE_URL, BLOB_URL or MINIO_ENDPOINT with its keys, PORT, HOST, PUBLIC_URL and ALLOW_CREATE. Throws ConfigError. */
 export function configFrom(env: Readonly<Record<string, string | undefined>>): Config {
   const origins = publicOrigins(env['PUBLIC_URL'])
+  const blob = blobUrl(env)
   return {
     storeUrl: storeUrl(env['STORE_URL']),
+    ...(blob === undefined ? {} : { blobUrl: blob }),
     port: port(env['PORT'] ?? '7717'),
     host: env['HOST'] ?? '0.0.0.0',
     ...(origins === undefined ? {} : { origins }),
@@ -25,10 +29,37 @@ export function configFrom(env: Readonly<Record<string, string | undefined>>): C
   }
 }
 
+/** The settings as they may be shown: what an address holds as user, password and options is left out. */
+export function shown(config: Config): Config {
+  return { ...config, storeUrl: bare(config.storeUrl), ...(config.blobUrl === undefined ? {} : { blobUrl: bare(config.blobUrl) }) }
+}
+
+function bare(url: string): string {
+  return url.replace(/^([a-z0-9]+:\/\/)[^]*@/, '$1').replace(/(?<=^[a-z0-9]+:\/\/[^?]*)\?.*$/, '')
+}
+
 function storeUrl(text: string | undefined): string {
   if (text === undefined || text === '') throw new ConfigError('STORE_URL is not set: use postgres://user:password@host:5432/name or pglite:DIR')
   if (!/^(postgres(ql)?:\/\/|pglite:.)/.test(text)) throw new ConfigError('STORE_URL must begin with postgres:// or pglite:')
   return text
+}
+
+function blobUrl(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  const url = env['BLOB_URL'] || undefined
+  const minio = minioUrl(env['MINIO_ENDPOINT'], env['MINIO_ACCESS_KEY'], env['MINIO_SECRET_KEY'])
+  if (url !== undefined && minio !== undefined) throw new ConfigError('BLOB_URL and MINIO_ENDPOINT are both set: choose one')
+  if (url !== undefined && !/^(s3:\/\/|file:.)/.test(url)) throw new ConfigError('BLOB_URL must be s3://KEY:SECRET@host:port or file:DIR')
+  return url ?? minio
+}
+
+/** The endpoint is `host:port`, spoken to without TLS as inside one network, or begins with https://. */
+function minioUrl(endpoint: string | undefined, key: string | undefined, secret: string | undefined): string | undefined {
+  if (!endpoint) return undefined
+  if (!key || !secret) throw new ConfigError('MINIO_ENDPOINT needs MINIO_ACCESS_KEY and MINIO_SECRET_KEY')
+  const parts = /^(?:(https?):\/\/)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?\/?$/.exec(endpoint)
+  if (!parts) throw new ConfigError(`MINIO_ENDPOINT must be like minio:9000 or https://s3.example.com; not ${JSON.stringify(endpoint)}`)
+  const [, scheme = 'http', host = '', port = ''] = parts
+  return `s3://${encodeURIComponent(key)}:${encodeURIComponent(secret)}@${host}${port}?tls=${scheme === 'https'}`
 }
 
 function port(text: string): number {

@@ -1,2 +1,3 @@
-export { ConfigError, configFrom, type Config } from './config.ts'
+export { ConfigError, configFrom, shown, type Config } from './config.ts'
+export { inTurn } from './in-turn.ts'
 export { serve, type Surroundings } from './serve.ts'

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import type { Migration } from '@claudemesh/drivers'
 import { systemClock, type Log } from '@claudemesh/protocol'
-import { ConfigError, configFrom } from './config.ts'
+import { ConfigError, configFrom, shown, type Config } from './config.ts'
 import { serve } from './serve.ts'
 
 // Put in place by the bundler; sources read the folder of the repository.
@@ -12,13 +12,18 @@ const log: Log = (level, event, fields) => {
   if (level !== 'debug') process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, event, ...fields })}\n`)
 }
 
-try {
-  const config = configFrom(process.env)
+async function run(config: Config): Promise<void> {
   const migrations = typeof CLAUDEMESH_MIGRATIONS === 'undefined' ? {} : { migrations: CLAUDEMESH_MIGRATIONS }
   await using broker = await serve(config, { clock: systemClock, log, ...migrations })
   log('info', 'serving', { url: broker.url, port: broker.port })
   const [signal] = (await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])) as [string | undefined]
   log('info', 'draining', { signal })
+}
+
+try {
+  const config = configFrom(process.env)
+  if (process.argv.includes('--check')) process.stdout.write(`${JSON.stringify(shown(config), null, 2)}\n`)
+  else await run(config)
 } catch (error) {
   process.stderr.write(`claudemesh broker: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = error instanceof ConfigError ? 2 : 1

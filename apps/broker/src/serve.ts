@@ -1,7 +1,8 @@
 import { createBroker, type Broker } from '@claudemesh/broker'
-import { openBus, openStore, type Migration } from '@claudemesh/drivers'
+import { openBlob, openBus, openStore, type Migration } from '@claudemesh/drivers'
 import type { Clock, Log } from '@claudemesh/protocol'
 import type { Config } from './config.ts'
+import { inTurn } from './in-turn.ts'
 
 export interface Surroundings {
   readonly clock: Clock
@@ -10,13 +11,16 @@ export interface Surroundings {
   readonly migrations?: readonly Migration[]
 }
 
-/** Opens the store and serves; disposing of it drains the connections and closes the store after them. */
-export async function serve(config: Config, { clock, log, migrations }: Surroundings): Promise<Broker> {
-  await using stack = new AsyncDisposableStack()
-  const store = stack.use(await openStore(config.storeUrl, migrations ? { migrations } : {}))
-  const bus = stack.use(await openBus('local:'))
-  const { port, host, allowCreate, origins } = config
-  const broker = stack.use(await createBroker({ store, bus, port, host, allowCreate, clock, log, ...(origins ? { origins } : {}) }))
-  const opened = stack.move()
-  return { port: broker.port, url: broker.url, [Symbol.asyncDispose]: () => opened.disposeAsync() }
+/** Opens the storage and serves; disposing of it drains the connections and closes the storage after them. */
+export function serve(config: Config, { clock, log, migrations }: Surroundings): Promise<Broker> {
+  return inTurn(async (keep) => {
+    const store = keep(await openStore(config.storeUrl, migrations ? { migrations } : {}))
+    const blob = config.blobUrl === undefined ? {} : { blob: keep(await openBlob(config.blobUrl)) }
+    const bus = keep(await openBus('local:'))
+    const { allowCreate, origins } = config
+    const broker = keep(
+      await createBroker({ store, bus, ...blob, port: config.port, host: config.host, allowCreate, clock, log, ...(origins ? { origins } : {}) }),
+    )
+    return { port: broker.port, url: broker.url }
+  })
 }

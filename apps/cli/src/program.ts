@@ -28,9 +28,9 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .option('--detach', 'run in the background')
     .action(async (flags) => (await import('./commands/up.ts')).up(context, output(flags), flags))
   command('down', 'end the broker that up started').action(async (flags) => show(flags, (await import('./commands/down.ts')).down(context)))
-  command('broker', 'run the production broker, configured by the environment').action(async (flags) =>
-    (await import('./commands/broker.ts')).broker(context, output(flags)),
-  )
+  command('broker', 'run the production broker, configured by the environment')
+    .option('--check', 'only say what the environment sets')
+    .action(async (flags) => (await import('./commands/broker.ts')).broker(context, output(flags), flags))
 
   command('create <slug>', 'found a mesh of your own on a broker')
     .requiredOption('--broker <url>', 'such as wss://mesh.example.com')

@@ -8,7 +8,7 @@ import type { Kernel, Tapped } from './kernel.ts'
 import { tell } from './lifecycle.ts'
 import { listen, portOf, type GreetingCaps } from './listen.ts'
 import { Meshes } from './meshes.ts'
-import type { Bus, Store } from './ports.ts'
+import type { Blob, Bus, Store } from './ports.ts'
 import { Session } from './session.ts'
 import { startSweep } from './sweep.ts'
 import { Turn } from './turn.ts'
@@ -17,6 +17,8 @@ import { Writer } from './writer.ts'
 export interface BrokerOptions {
   /** Opened and migrated; it stays the caller's to dispose of, after the broker. */
   readonly store: Store
+  /** Where the bytes of files are; without one, files are refused. The caller's to dispose of, after the broker. */
+  readonly blob?: Blob
   /** 0, the default, is any free port. */
   readonly port?: number
   /** The address to listen on. Default: 127.0.0.1. */
@@ -68,10 +70,11 @@ class Running implements Broker {
 
   constructor(options: BrokerOptions) {
     this.#options = options
-    const { clock = systemClock, log = silent, store, allowCreate = true, tap } = options
+    const { clock = systemClock, log = silent, store, blob, allowCreate = true, tap } = options
     const meshes = new Meshes()
     this.#kernel = {
       db: store.db,
+      blob,
       clock,
       log,
       turn: new Turn(),

@@ -1,4 +1,4 @@
 export { createBroker, type Broker, type BrokerOptions } from './broker.ts'
 export type { Tapped } from './kernel.ts'
 export type { GreetingCaps } from './listen.ts'
-export type { Bus, Database, Store } from './ports.ts'
+export type { Blob, BlobKey, Bus, Database, Store } from './ports.ts'

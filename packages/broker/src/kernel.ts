@@ -2,7 +2,7 @@ import type { TokenCache } from '@claudemesh/crypto'
 import type { Clock, Log, Priority, SessionPubkey } from '@claudemesh/protocol'
 import type { Mesh } from './mesh.ts'
 import type { Meshes } from './meshes.ts'
-import type { Database } from './ports.ts'
+import type { Blob, Database } from './ports.ts'
 import type { Presence } from './presence.ts'
 import type { Session } from './session.ts'
 import type { Turn } from './turn.ts'
@@ -21,6 +21,8 @@ export interface Tapped {
 /** What every part of the broker may use. */
 export interface Kernel {
   readonly db: Database
+  /** Absent where the operator gave no place for files. */
+  readonly blob: Blob | undefined
   readonly clock: Clock
   readonly log: Log
   readonly turn: Turn

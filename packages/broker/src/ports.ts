@@ -1,3 +1,4 @@
+import type { FileId, MeshId } from '@claudemesh/protocol'
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
 
 /** PostgreSQL's dialect through drizzle: a server or PGlite, told apart by nobody above the drivers. */
@@ -15,4 +16,29 @@ export interface Bus extends AsyncDisposable {
   publish(subject: string, payload: unknown): void
   /** Resolves once the subscription stands; the function it gives ends it. */
   subscribe(subject: string, listener: (payload: unknown) => void): Promise<() => void>
+}
+
+/** Names one stored object: `<area>/[<day>/]<file>/object` in the bucket or folder of its mesh. The parts are validated ids, so that no driver meets a foreign name. */
+export type BlobKey = { readonly mesh: MeshId; readonly file: FileId } & (
+  | { readonly area: 'shared' }
+  | { /** As 2030-01-31; a day's objects expire together. */ readonly area: 'ephemeral'; readonly day: string }
+)
+
+/** Where the bytes of files are, all of them ciphertext. Errors are MeshErrors: storage_full, storage_unavailable, or as said below. */
+export interface Blob extends AsyncDisposable {
+  /** Begins an upload of exactly `size` bytes, or resumes it; says how many are safe already (`size` once it is finished). */
+  upload(key: BlobKey, size: number): Promise<number>
+  /**
+   * Appends from `offset`, which must be what is safe (else wrong_offset), and resolves with what is safe then. A body that throws keeps what is safe and rethrows;
+   * one that would go beyond `size` is refused with upload_incomplete, and nothing beyond `size` is kept. Memory stays flat whatever the size.
+   */
+  append(key: BlobKey, size: number, offset: number, body: AsyncIterable<Uint8Array>): Promise<number>
+  /** Makes the object readable, all at once; upload_incomplete unless exactly `size` bytes are safe. Repeating it changes nothing. */
+  finish(key: BlobKey, size: number): Promise<void>
+  /** A finished object from byte `from`; undefined when there is none. An object shorter than it was ends with storage_unavailable. Returning early frees what it held. */
+  read(key: BlobKey, from?: number): Promise<{ readonly size: number; readonly body: AsyncIterable<Uint8Array> } | undefined>
+  /** Removes the object, or the upload under way; nothing to remove is no error. */
+  remove(key: BlobKey): Promise<void>
+  /** Removes unfinished uploads not touched since `before`, and ephemeral objects of days that ended before it. */
+  sweep(before: number): Promise<void>
 }

@@ -1,2 +1,2 @@
 export { readMigrations, statementsOf, type Migration } from './migrations.ts'
-export { openBus, openStore, type StoreOptions } from './open.ts'
+export { openBlob, openBus, openStore, type StoreOptions } from './open.ts'

@@ -1,4 +1,4 @@
-import type { Bus, Store } from '@claudemesh/broker/ports'
+import type { Blob, Bus, Store } from '@claudemesh/broker/ports'
 import { readMigrations, type Migration } from './migrations.ts'
 
 export interface StoreOptions {
@@ -29,4 +29,10 @@ async function open(url: string, migrations: () => Promise<readonly Migration[]>
 export async function openBus(url: string): Promise<Bus> {
   if (url === 'local:') return (await import('./bus/local.ts')).localBus()
   throw new Error(`unknown bus ${JSON.stringify(url.slice(0, 12))}: use local:`)
+}
+
+/** Opens `file:DIR` or `file:` (a temporary folder, gone at the end). The vendor is loaded on demand. */
+export async function openBlob(url: string): Promise<Blob> {
+  if (url.startsWith('file:')) return (await import('./blob/disk.ts')).openDisk(url.slice('file:'.length))
+  throw new Error(`unknown file storage ${JSON.stringify(url.slice(0, 5))}: use file:DIR`)
 }

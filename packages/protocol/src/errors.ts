@@ -58,6 +58,15 @@ export const errors = {
   bad_keybox: row('The key box does not open for this member, or holds another key than the signed policy names.'),
   bad_record: row('The stored record is not signed by the session it names, or not of the form it claims.'),
   bad_invite_link: row('The invite link is incomplete or damaged; copy it again.'),
+  // files
+  storage_full: row('The broker’s storage has no room left.', 'later'),
+  storage_unavailable: row('The broker’s storage does not answer.', 'later'),
+  quota_full: row('The mesh has used up what it may store; delete something first.'),
+  wrong_offset: row('The bytes do not continue where the upload stands; ask for the offset again.', 'later'),
+  upload_incomplete: row('The object does not have all its bytes yet, or more than were declared.'),
+  file_damaged: row('The object is not the one that was shared: changed, cut short or extended on the way. Nothing was kept.'),
+  file_refused: row('This file may not be read for sharing, or this place not be written to; the message says why.'),
+  file_exists: row('There is a file of that name already.'),
   // connection
   slow_consumer: row('The peer reads too slowly; its messages wait in the durable queue.', 'reconnect'),
   shutting_down: row('The broker is going down.', 'reconnect'),

@@ -18,6 +18,11 @@ export const presenceId = b64u(16).brand('PresenceId')
 export const messageId = b64u(16).brand('MessageId')
 /** The sender's id for a message: 16 random bytes, repeated inside the seal. */
 export const clientId = b64u(16).brand('ClientId')
+/** `f_` and 16 random bytes in base32, chosen by whoever uploads. */
+export const fileId = z
+  .string()
+  .regex(/^f_[a-z2-7]{26}$/, 'expected a file id')
+  .brand('FileId')
 export const rootPubkey = b64u(32).brand('RootPubkey')
 export const memberPubkey = b64u(32).brand('MemberPubkey')
 export const invitePubkey = b64u(32).brand('InvitePubkey')
@@ -28,6 +33,7 @@ export type MemberId = z.infer<typeof memberId>
 export type PresenceId = z.infer<typeof presenceId>
 export type MessageId = z.infer<typeof messageId>
 export type ClientId = z.infer<typeof clientId>
+export type FileId = z.infer<typeof fileId>
 export type RootPubkey = z.infer<typeof rootPubkey>
 export type MemberPubkey = z.infer<typeof memberPubkey>
 export type InvitePubkey = z.infer<typeof invitePubkey>

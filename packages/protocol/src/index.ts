@@ -18,7 +18,7 @@ export {
   type ClientFrame,
   type Json,
 } from './frames.ts'
-export type { ClientId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId, PresenceId, RootPubkey, SessionPubkey } from './ids.ts'
+export type { ClientId, FileId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId, PresenceId, RootPubkey, SessionPubkey } from './ids.ts'
 export { closeCodes, limits, times } from './limits.ts'
 export { foldName, parseGroup, parseLabel, parseName } from './names.ts'
 export { addressesOf, parseGroupList, parseTarget, type Target } from './targets.ts'

@@ -1,13 +1,15 @@
 import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { createBroker, type Broker } from '@claudemesh/broker'
-import { openBus, openStore } from '@claudemesh/drivers'
+import { inTurn } from '@claudemesh/broker-app'
+import { openBlob, openBus, openStore } from '@claudemesh/drivers'
 import type { Clock, Log } from '@claudemesh/protocol'
 import { Failure } from '../failure.ts'
 import { bundledMigrations } from './migrations.ts'
 
 export interface EmbeddedOptions {
   readonly port: number
-  /** The folder of the embedded store; empty keeps everything in memory. */
+  /** The folder of the embedded store and, inside it, of the files; empty keeps everything in memory and in a temporary folder. */
   readonly data: string
   readonly clock: Clock
   readonly log?: Log
@@ -17,21 +19,13 @@ export interface EmbeddedOptions {
 /** A whole broker in this process, on files. Throws `port_taken` or `data_in_use` with the remedy. */
 export async function startEmbedded({ port, data, clock, log, tap }: EmbeddedOptions): Promise<Broker> {
   if (data !== '') mkdirSync(data, { recursive: true, mode: 0o700 })
-  const store = await open(data)
-  const broker = await listen(port, { store, bus: await openBus('local:'), clock, ...(log ? { log } : {}), ...(tap ? { tap } : {}) }).catch(
-    async (error: unknown) => {
-      await store[Symbol.asyncDispose]()
-      throw error
-    },
-  )
-  return {
-    port: broker.port,
-    url: broker.url,
-    [Symbol.asyncDispose]: async () => {
-      await broker[Symbol.asyncDispose]()
-      await store[Symbol.asyncDispose]()
-    },
-  }
+  return inTurn(async (keep) => {
+    const store = keep(await open(data))
+    const blob = keep(await openBlob(data === '' ? 'file:' : `file:${join(data, 'files')}`))
+    const bus = keep(await openBus('local:'))
+    const { port: taken, url } = keep(await listen(port, { store, blob, bus, clock, ...(log ? { log } : {}), ...(tap ? { tap } : {}) }))
+    return { port: taken, url }
+  })
 }
 
 async function open(data: string) {
