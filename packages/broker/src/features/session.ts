@@ -1,5 +1,5 @@
 import { verifyPolicy } from '@claudemesh/crypto'
-import { closeCodes, MeshError, type contract } from '@claudemesh/protocol'
+import { MeshError, type contract } from '@claudemesh/protocol'
 import { and, asc, eq } from 'drizzle-orm'
 import { createMesh } from '../admit/create.ts'
 import { enrol } from '../admit/enrol.ts'
@@ -8,6 +8,7 @@ import { verifyIn } from '../chains.ts'
 import type { Answerable, Handlers } from '../handlers.ts'
 import type { Greeting, Ready } from '../kernel.ts'
 import { end } from '../lifecycle.ts'
+import { enforce } from '../policy.ts'
 import * as tables from '../tables.ts'
 
 type S = typeof contract.session
@@ -29,9 +30,8 @@ export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
       .where(and(eq(tables.mesh.id, mesh.id), eq(tables.mesh.policyVersion, before.body.v)))
       .returning({ id: tables.mesh.id })
     if (changed.length === 0) throw new MeshError('policy_conflict')
-    mesh.policy = { token, body }
-    mesh.broadcast(JSON.stringify({ type: 'policy_changed', policy: token }))
-    dropRevoked(kernel, mesh)
+    enforce(kernel, mesh, { token, body })
+    kernel.nodes.toMesh(mesh.id, { t: 'policy', token })
     return {}
   },
 
@@ -59,19 +59,4 @@ export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
     end(kernel, mesh, me, 'left')
     session.finish(1000, 'bye')
   },
-}
-
-/** Disconnects whom the policy in force revokes, and forgets them as recipients. */
-function dropRevoked(kernel: Ready['kernel'], mesh: Ready['mesh']): void {
-  for (const presence of mesh.presences.values()) {
-    try {
-      verifyIn(kernel, mesh, 'session', presence.chain)
-    } catch (error) {
-      if (!(error instanceof MeshError) || error.code !== 'revoked') continue
-      const link = presence.link
-      link?.feed.close()
-      end(kernel, mesh, presence, 'revoked')
-      link?.session.refuse(error, closeCodes.revoked)
-    }
-  }
 }
