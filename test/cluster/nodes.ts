@@ -1,5 +1,5 @@
 import { createBroker, type Broker, type Bus, type Store } from '@claudemesh/broker'
-import type { Clock, MeshId } from '@claudemesh/protocol'
+import type { Clock } from '@claudemesh/protocol'
 import { Peer, TestMesh, type Frame, type PeerOptions } from '../broker/kit.ts'
 
 /** A broker of several on one store. */
@@ -10,7 +10,7 @@ export function node(store: Store, bus: Bus, clock: Clock, name?: string): Promi
 /** The same mesh as its members see it through another node. */
 export function through(broker: Broker, mesh: TestMesh): TestMesh {
   const seen = new TestMesh(broker.url, mesh.clock)
-  return Object.assign(seen, { root: mesh.root, admin: mesh.admin, id: mesh.id as MeshId, adminCert: mesh.adminCert, policy: mesh.policy })
+  return Object.assign(seen, { root: mesh.root, admin: mesh.admin, id: mesh.id, adminCert: mesh.adminCert, policy: mesh.policy })
 }
 
 /** A peer of a mesh that is connected at this node. */
