@@ -139,11 +139,11 @@ describe('the store', () => {
     await using bus = await openBus('local:')
     const heard: unknown[] = []
     const stop = await bus.subscribe('mesh', (payload) => heard.push(payload))
-    bus.publish('mesh', 1)
-    bus.publish('other', 2)
+    bus.publish('mesh', '1')
+    bus.publish('other', '2')
     stop()
-    bus.publish('mesh', 3)
-    expect(heard).toEqual([1])
+    bus.publish('mesh', '3')
+    expect(heard).toEqual(['1'])
   })
 })
 

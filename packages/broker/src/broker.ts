@@ -3,12 +3,16 @@ import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { ready, TokenCache } from '@claudemesh/crypto'
 import { closeCodes, MeshError, silent, systemClock, times, type Clock, type Log } from '@claudemesh/protocol'
+import { takeForNode } from './arrivals.ts'
 import { answerHttp } from './http.ts'
 import type { Kernel, Tapped } from './kernel.ts'
 import { tell } from './lifecycle.ts'
 import { listen, portOf, type GreetingCaps } from './listen.ts'
+import { Membership } from './membership.ts'
 import { Meshes } from './meshes.ts'
+import { Nodes } from './nodes.ts'
 import type { Blob, Bus, Store } from './ports.ts'
+import { following } from './reconcile.ts'
 import { Session } from './session.ts'
 import { startSweep } from './sweep.ts'
 import { Turn } from './turn.ts'
@@ -23,8 +27,10 @@ export interface BrokerOptions {
   readonly port?: number
   /** The address to listen on. Default: 127.0.0.1. */
   readonly host?: string
-  /** Reserved for brokers that serve the same meshes; one broker alone does not use it. */
+  /** The way to other brokers on the same store; without a shared one this broker is alone. */
   readonly bus?: Bus
+  /** What logs call this broker among others; what makes it unique is added. */
+  readonly node?: string
   /** Public addresses clients dial, such as wss://mesh.example.com. Default: the loopback names of host and port. */
   readonly origins?: readonly string[]
   /** Origins of web pages that may connect. Default: none. */
@@ -55,6 +61,8 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
 
 const graceful = 2_000
 
+const nodeId = (name = 'node') => `${name}-${Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')}`
+
 class Running implements Broker {
   readonly #options: BrokerOptions
   readonly #kernel: Kernel
@@ -67,19 +75,23 @@ class Running implements Broker {
   #closing = false
   #cancelPing: () => void = () => {}
   #stopSweep: () => Promise<void> = async () => {}
+  #membership: Membership | undefined
+  #stopHearing: () => void = () => {}
 
   constructor(options: BrokerOptions) {
     this.#options = options
     const { clock = systemClock, log = silent, store, blob, allowCreate = true, tap } = options
     const meshes = new Meshes()
+    const turn = new Turn()
     this.#kernel = {
       db: store.db,
       blob,
       clock,
       log,
-      turn: new Turn(),
+      turn,
       writer: new Writer(store.db, log, (settled) => tell({ meshes }, settled)),
       meshes,
+      nodes: new Nodes(nodeId(options.node), options.bus, turn, log),
       tokens: new TokenCache(),
       audiences: this.#audiences,
       allowCreate,
@@ -98,6 +110,7 @@ class Running implements Broker {
   }
 
   async start(): Promise<void> {
+    await this.#join()
     const { port = 0, host = '127.0.0.1', origins, pages = [], greetings } = this.#options
     this.#server = await listen(port, host, {
       log: this.#kernel.log,
@@ -113,6 +126,14 @@ class Running implements Broker {
     this.#stopSweep = startSweep(this.#kernel)
   }
 
+  /** Meets the other nodes before anybody may greet this one. */
+  async #join(): Promise<void> {
+    const { bus } = this.#kernel.nodes
+    if (!bus) return
+    this.#stopHearing = await this.#kernel.nodes.hearNode({ take: (parcel, from) => takeForNode(this.#kernel, parcel, from), missed: () => {} })
+    this.#membership = await Membership.join(this.#kernel, bus, following(this.#kernel))
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closing) return
     this.#closing = true
@@ -124,6 +145,9 @@ class Running implements Broker {
     await Promise.all(gone)
     await closed
     await this.#kernel.writer.settled()
+    this.#kernel.nodes.flush()
+    await this.#membership?.[Symbol.asyncDispose]()
+    this.#stopHearing()
     for (const mesh of this.#kernel.meshes.all()) mesh.close()
   }
 

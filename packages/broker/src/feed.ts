@@ -29,8 +29,12 @@ export class Feed {
   readonly #outbox: Outbox
   /** Pushed on this connection, and neither surfaced nor refused yet. */
   readonly #pushed = new Set<MessageId>()
+  /** Left to the queue while it was being read; what no page shows was committed behind the cursor, by another writer. */
+  readonly #skipped = new Set<MessageId>()
   #mode: 'behind' | 'reading' | 'holding' | 'live' | 'closed' = 'behind'
   #held: Held[] = []
+  /** How often the way from other nodes had been in doubt when this feed last began. */
+  #doubts: number
   #wake: (() => void) | undefined
 
   constructor(env: { db: Database; writer: Writer; log: Log }, mesh: Mesh, me: SessionPubkey, outbox: Outbox) {
@@ -38,6 +42,7 @@ export class Feed {
     this.#mesh = mesh
     this.#me = me
     this.#outbox = outbox
+    this.#doubts = mesh.nodes.doubts
   }
 
   /** Pushes a stored message now, or leaves it to the queue. */
@@ -45,19 +50,31 @@ export class Feed {
     if (this.#mode === 'holding') {
       if (this.#held.length < holdAtMost) this.#held.push({ id, head, tail })
       else {
+        for (const held of this.#held) this.#skipped.add(held.id)
         this.#held = []
         this.#mode = 'reading'
+        this.#skipped.add(id)
       }
       return
     }
+    if (this.#mode === 'reading') this.#skipped.add(id)
     if (this.#mode !== 'live') return
     if (this.#outbox.full) {
       this.#mode = 'behind'
       this.#env.log('info', 'left_to_queue', { session: this.#me, waiting: this.#outbox.waiting })
       return
     }
+    const before = this.#pushed.size
     this.#pushed.add(id)
-    this.#outbox.write(head, tail)
+    // Another node may hand over what the queue has shown already.
+    if (this.#pushed.size > before) this.#outbox.write(head, tail)
+  }
+
+  /** Pushes what another node handed over. Since `doubts` last grew something may have been lost on the way, so the queue, in order, comes first. */
+  pushFrom(doubts: number, id: MessageId, head: string, tail: Buffer): void {
+    if (doubts !== this.#doubts) this.again()
+    this.#doubts = doubts
+    this.push(id, head, tail)
   }
 
   /** Pushes a volatile message, or drops it when the peer reads too slowly. */
@@ -68,6 +85,17 @@ export class Feed {
     }
     this.#outbox.write(head, tail)
     return true
+  }
+
+  /** Reads the queue again from its beginning: pushes of other nodes may have been lost. */
+  again(): void {
+    if (this.#mode === 'live') this.#mode = 'behind'
+    this.catchUp()
+  }
+
+  /** Whether this message was pushed, or is about to be found in the queue. */
+  has(id: MessageId): boolean {
+    return this.#mode !== 'live' || this.#pushed.has(id)
   }
 
   /** The peer is done with this message. */
@@ -102,11 +130,17 @@ export class Feed {
         after = row.seq
         if (!this.#pushed.has(row.messageId)) this.#outbox.write(this.#frameOf(row))
         this.#pushed.add(row.messageId)
+        this.#skipped.delete(row.messageId)
       }
       if (this.#outbox.full) await this.#drained()
       if (this.#closed) return
       if (page.length === pageSize) continue
-      if (this.#mode === 'holding') break
+      if (this.#mode === 'holding') {
+        if (this.#skipped.size === 0) break
+        // Once more from the beginning, for each id at most once: a send that failed never appears.
+        after = 0
+        this.#skipped.clear()
+      }
       // Whatever is stored from now on is held, and one more page shows what came before.
       this.#mode = 'holding'
     }

@@ -2,6 +2,7 @@ import type { TokenCache } from '@claudemesh/crypto'
 import type { Clock, Log, Priority, SessionPubkey } from '@claudemesh/protocol'
 import type { Mesh } from './mesh.ts'
 import type { Meshes } from './meshes.ts'
+import type { Nodes } from './nodes.ts'
 import type { Blob, Database } from './ports.ts'
 import type { Presence } from './presence.ts'
 import type { Session } from './session.ts'
@@ -28,6 +29,8 @@ export interface Kernel {
   readonly turn: Turn
   readonly writer: Writer
   readonly meshes: Meshes
+  /** The other brokers on this store. */
+  readonly nodes: Nodes
   /** Certificates that verified before. */
   readonly tokens: TokenCache
   /** The addresses under which clients may have dialled this broker. */

@@ -9,17 +9,27 @@ import { settledColumns, type Settled } from './statements.ts'
 
 /** A connection ended without a goodbye: its session stays a recipient until it is stale. */
 export function disconnected(kernel: Kernel, mesh: Mesh, presence: Presence): void {
+  const { key, epoch } = presence
+  const at = kernel.clock.now()
   presence.link = undefined
   mesh.changed(presence)
-  linger(kernel, mesh, presence, kernel.clock.now())
-  save(kernel, mesh, presence, { disconnectedAt: kernel.clock.now() })
+  linger(kernel, mesh, presence, at)
+  save(kernel, mesh, presence, { disconnectedAt: at }, () => mesh.nodes.toMesh(mesh.id, { t: 'away', key, epoch, at }))
 }
+
+const lookAgain = 5_000
 
 /** Marks a presence stale once it has been without a connection for 90 s since `from`. */
 export function linger(kernel: Kernel, mesh: Mesh, presence: Presence, from: number): void {
   presence.cancelLinger()
   presence.cancelLinger = kernel.clock.after(Math.max(0, from + times.stale - kernel.clock.now()), () => {
-    if (presence.link) return
+    if (presence.connected) return
+    const now = kernel.clock.now()
+    if (presence.silent !== undefined && kernel.nodes.leased(presence.silent, now)) {
+      // It cannot be heard, but the store says that it runs.
+      linger(kernel, mesh, presence, now - times.stale + lookAgain)
+      return
+    }
     kernel.log('info', 'presence_stale', { mesh: mesh.id, session: presence.key })
     mesh.remove(presence, 'stale')
     save(kernel, mesh, presence, { live: false })
@@ -34,9 +44,11 @@ export function end(
   reason: Exclude<GoneReason, 'stale'>,
   why = reason === 'left' ? 'recipient_gone' : 'revoked',
 ): void {
+  const { key, epoch } = presence
   mesh.remove(presence, reason)
   presence.link = undefined
-  save(kernel, mesh, presence, { live: false, disconnectedAt: kernel.clock.now() })
+  presence.elsewhere = undefined
+  save(kernel, mesh, presence, { live: false, disconnectedAt: kernel.clock.now() }, () => mesh.nodes.toMesh(mesh.id, { t: 'gone', key, epoch, reason }))
   kernel.writer
     .after(async () => {
       const failed = await rows<Settled>(
@@ -54,30 +66,27 @@ export function tell(kernel: Pick<Kernel, 'meshes'>, settled: readonly Settled[]
   for (const row of settled) {
     const mesh = kernel.meshes.peek(row.mesh_id)
     const recipient = mesh?.presences.get(row.recipient_pubkey)
+    const size = row.rung === 'received' ? 0 : row.size_bytes
     if (recipient && row.rung !== 'received') {
-      recipient.queued.count--
-      recipient.queued.bytes -= row.size_bytes
+      recipient.unqueue(size)
       recipient.link?.feed.taken(row.message_id)
     }
-    mesh?.delivered(row.sender_pubkey, {
-      messageId: row.message_id,
-      sessionPubkey: row.recipient_pubkey,
-      rung: row.rung,
-      at: row.at,
-      ...(row.reason === null ? {} : { reason: row.reason }),
-    })
+    const reason = row.reason === null ? {} : { reason: row.reason }
+    mesh?.delivered(row.sender_pubkey, { messageId: row.message_id, sessionPubkey: row.recipient_pubkey, rung: row.rung, at: row.at, ...reason }, size)
   }
 }
 
 /** A hello was stored, but its connection ended before the answer: the row goes on as the presence in memory does, or ends. */
-export function abandoned(kernel: Kernel, mesh: Mesh, row: { sessionPubkey: SessionPubkey; id: PresenceId }): void {
-  const known = mesh.presences.get(row.sessionPubkey)
-  if (known) known.id = row.id
-  save(kernel, mesh, { key: row.sessionPubkey, id: row.id }, { live: known !== undefined, disconnectedAt: kernel.clock.now() })
+export function abandoned(kernel: Kernel, mesh: Mesh, row: { sessionPubkey: SessionPubkey; id: PresenceId; epoch: number }): void {
+  const { sessionPubkey: key, id, epoch } = row
+  const at = kernel.clock.now()
+  const known = mesh.presences.get(key)
+  if (known) Object.assign(known, { id, epoch })
+  save(kernel, mesh, { key, id }, { live: known !== undefined, disconnectedAt: at }, () => mesh.nodes.toMesh(mesh.id, { t: 'away', key, epoch, at }))
 }
 
 /** Writes a change of the presence's row in its turn, unless a newer connection of the same session has taken it over. */
-function save(kernel: Kernel, mesh: Mesh, presence: Pick<Presence, 'id' | 'key'>, change: Partial<typeof table.$inferInsert>): void {
+function save(kernel: Kernel, mesh: Mesh, presence: Pick<Presence, 'id' | 'key'>, change: Partial<typeof table.$inferInsert>, saved = () => {}): void {
   const { id, key } = presence
   kernel.writer
     .after(async () => {
@@ -85,6 +94,7 @@ function save(kernel: Kernel, mesh: Mesh, presence: Pick<Presence, 'id' | 'key'>
         .update(table)
         .set(change)
         .where(and(eq(table.meshId, mesh.id), eq(table.sessionPubkey, key), eq(table.id, id)))
+      saved()
     })
     .catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'presence', cause: String(error) }))
 }

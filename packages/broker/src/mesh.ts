@@ -1,6 +1,7 @@
 import type { DeliveryState, MemberPubkey, MeshId, MessageId, RootPubkey, SessionPubkey } from '@claudemesh/protocol'
 import type { Policy } from '@claudemesh/crypto'
 import { peerTable, type Presence } from './presence.ts'
+import type { Nodes } from './nodes.ts'
 import type { Turn } from './turn.ts'
 
 export type GoneReason = 'left' | 'stale' | 'revoked'
@@ -23,18 +24,23 @@ export class Mesh {
   readonly presences = new Map<SessionPubkey, Presence>()
   readonly #byAddress = new Map<string, Set<Presence>>()
   readonly #recent = new Map<MessageId, string>()
+  /** The way to the other nodes that host it. */
+  readonly nodes: Nodes
+  /** Ends the hearing of what concerns it. */
+  leave: () => void = () => {}
   readonly #turn: Turn
   readonly #tell = () => this.#tellPeers()
   #changed = new Set<Presence>()
   #gone = new Map<SessionPubkey, GoneReason>()
-  #updates = new Map<SessionPubkey, DeliveryState[]>()
+  #updates = new Map<SessionPubkey, { update: DeliveryState; size: number }[]>()
 
-  constructor(row: { id: MeshId; root: RootPubkey; slug: string; policy: { token: string; body: Policy } }, turn: Turn) {
+  constructor(row: { id: MeshId; root: RootPubkey; slug: string; policy: { token: string; body: Policy } }, { turn, nodes }: { turn: Turn; nodes: Nodes }) {
     this.id = row.id
     this.root = row.root
     this.slug = row.slug
     this.policy = row.policy
     this.#turn = turn
+    this.nodes = nodes
   }
 
   /** Adds a presence, or takes note that it changed, and tells the peers at the end of the turn. */
@@ -70,21 +76,33 @@ export class Mesh {
     this.#turn.beforeWrites(this.#tell)
   }
 
+  /** Whether a session is connected here. */
+  get hosting(): boolean {
+    for (const { link } of this.presences.values()) if (link) return true
+    return false
+  }
+
   /** The presences that answer to an address such as `@frontend`. */
   at(address: string): ReadonlySet<Presence> {
     return this.#byAddress.get(address) ?? nobody
   }
 
-  /** Sends every connected session a frame. */
+  /** Sends every connected session a frame, on whichever node it is. */
   broadcast(frame: string, except?: Presence): void {
-    for (const presence of this.presences.values()) if (presence !== except) presence.link?.session.write(frame)
+    this.write(frame, except?.key)
+    this.nodes.toMesh(this.id, except ? { t: 'frame', except: except.key } : { t: 'frame' }, frame)
   }
 
-  /** Tells a sender what became of its message, in one frame per turn. */
-  delivered(sender: SessionPubkey, update: DeliveryState): void {
+  /** Sends every session that is connected here a frame. */
+  write(frame: string, except?: SessionPubkey): void {
+    for (const presence of this.presences.values()) if (presence.key !== except) presence.link?.session.write(frame)
+  }
+
+  /** Tells a sender, on whichever node it is, what became of its message, in one frame per turn; `size` bytes have left the recipient's queue. */
+  delivered(sender: SessionPubkey, update: DeliveryState, size = 0): void {
     const waiting = this.#updates.get(sender)
-    if (waiting) waiting.push(update)
-    else this.#updates.set(sender, [update])
+    if (waiting) waiting.push({ update, size })
+    else this.#updates.set(sender, [{ update, size }])
     this.#turn.beforeWrites(this.#tell)
   }
 
@@ -105,8 +123,9 @@ export class Mesh {
     this.#recent.delete(id)
   }
 
-  /** Leaves no timer behind. */
+  /** Leaves no timer and no subscription behind. */
   close(): void {
+    this.leave()
     for (const presence of this.presences.values()) presence.cancelLinger()
   }
 
@@ -125,18 +144,22 @@ export class Mesh {
     this.#changed = new Set()
     this.#gone = new Map()
     this.#updates = new Map()
-    for (const [sessionPubkey, reason] of gone) this.broadcast(JSON.stringify({ type: 'peer_gone', sessionPubkey, reason }))
+    for (const [sessionPubkey, reason] of gone) this.write(JSON.stringify({ type: 'peer_gone', sessionPubkey, reason }))
     for (const presence of changed) {
       const { peers, tokens } = peerTable([presence])
-      this.broadcast(JSON.stringify({ type: 'peer_update', peer: peers[0], tokens }), presence)
+      this.write(JSON.stringify({ type: 'peer_update', peer: peers[0], tokens }), presence.key)
     }
     for (const [sender, list] of updates) {
-      const session = this.presences.get(sender)?.link?.session
-      if (!session) continue
-      for (let i = 0; i < list.length; i += updatesPerFrame) {
-        session.write(JSON.stringify({ type: 'delivery', updates: list.slice(i, i + updatesPerFrame) }))
-      }
+      const presence = this.presences.get(sender)
+      if (!presence?.connected) continue
+      for (let i = 0; i < list.length; i += updatesPerFrame) this.#tellSender(presence, list.slice(i, i + updatesPerFrame))
     }
+  }
+
+  #tellSender({ key, link, elsewhere }: Presence, list: readonly { update: DeliveryState; size: number }[]): void {
+    const updates = list.map(({ update }) => update)
+    if (link) link.session.write(JSON.stringify({ type: 'delivery', updates }))
+    else if (elsewhere !== undefined) this.nodes.toNode(elsewhere, { t: 'rungs', mesh: this.id, sender: key, updates, sizes: list.map(({ size }) => size) })
   }
 }
 

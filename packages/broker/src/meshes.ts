@@ -1,9 +1,11 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq } from 'drizzle-orm'
 import { verifyPolicy } from '@claudemesh/crypto'
-import type { MeshId, SessionPubkey } from '@claudemesh/protocol'
-import { linger } from './lifecycle.ts'
+import type { MeshId } from '@claudemesh/protocol'
+import { takeForMesh } from './arrivals.ts'
 import { Mesh } from './mesh.ts'
-import { Presence } from './presence.ts'
+import { queuesOf } from './queues.ts'
+import { reconcile } from './reconcile.ts'
+import { placeOf, take, toldBy } from './roster.ts'
 import type { Kernel } from './kernel.ts'
 import * as tables from './tables.ts'
 
@@ -35,39 +37,55 @@ export class Meshes {
     return this.#loaded.get(id)
   }
 
-  /** Lets go of meshes in which nobody is. */
-  sweep(): void {
-    for (const mesh of this.#loaded.values()) if (mesh.presences.size === 0 && mesh.greeting === 0) this.#loaded.delete(mesh.id)
+  /** Lets go of meshes in which nobody is: nobody at all when this node is alone, else nobody who is connected here. */
+  sweep(alone: boolean): void {
+    for (const mesh of this.#loaded.values()) {
+      if (mesh.greeting > 0 || (alone ? mesh.presences.size > 0 : mesh.hosting)) continue
+      this.#loaded.delete(mesh.id)
+      mesh.close()
+    }
   }
 }
 
 async function load(kernel: Kernel, id: MeshId): Promise<Mesh | undefined> {
-  const { db, startedAt } = kernel
+  const { db, nodes } = kernel
+  const early: (() => void)[] = []
+  let mesh: Mesh | undefined
+  // Heard from before the reading on, so that nothing falls between the two.
+  const leave = await nodes.hearMesh(id, {
+    take: (parcel, from) => (mesh ? takeForMesh(kernel, mesh, parcel, from) : void early.push(() => mesh && takeForMesh(kernel, mesh, parcel, from))),
+    missed: () => {
+      if (!mesh) return
+      reconcile(kernel, mesh).catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'reconcile', cause: String(error) }))
+    },
+  })
   const [row] = await db.select().from(tables.mesh).where(eq(tables.mesh.id, id))
-  if (!row) return undefined
-  const policy = { token: row.policy, body: verifyPolicy(row.policy, { mesh: id, root: row.rootPubkey }) }
-  const mesh = new Mesh({ id, root: row.rootPubkey, slug: row.slug, policy }, kernel.turn)
-  const lives = await db
-    .select()
-    .from(tables.presence)
-    .where(and(eq(tables.presence.meshId, id), eq(tables.presence.live, true)))
-  for (const p of lives) {
-    const presence = new Presence({ ...p, key: p.sessionPubkey, signed: { token: p.presence, seq: p.seq, groups: p.groups } })
-    presence.status = p.status
-    presence.queued = await queueOf(kernel, id, p.sessionPubkey)
-    mesh.put(presence)
-    // Those who were connected when the broker went down had no chance to come back before it started.
-    linger(kernel, mesh, presence, Math.max(p.disconnectedAt ?? 0, startedAt))
+  if (!row) {
+    leave()
+    return undefined
   }
-  return mesh
+  const policy = { token: row.policy, body: verifyPolicy(row.policy, { mesh: id, root: row.rootPubkey }) }
+  const loaded = new Mesh({ id, root: row.rootPubkey, slug: row.slug, policy }, kernel)
+  loaded.leave = leave
+  await readRoster(kernel, loaded)
+  mesh = loaded
+  for (const take of early) take()
+  return loaded
 }
 
-/** What the durable queue holds for a session. */
-export async function queueOf(kernel: Kernel, mesh: MeshId, session: SessionPubkey): Promise<{ count: number; bytes: number }> {
-  const { delivery } = tables
-  const [row] = await kernel.db
-    .select({ count: sql<number>`count(*)::int`, bytes: sql<number>`coalesce(sum(${delivery.sizeBytes}), 0)::float8` })
-    .from(delivery)
-    .where(and(eq(delivery.meshId, mesh), eq(delivery.recipientPubkey, session), tables.inQueue))
-  return row ?? { count: 0, bytes: 0 }
+async function readRoster(kernel: Kernel, mesh: Mesh): Promise<void> {
+  const lives = await kernel.db
+    .select()
+    .from(tables.presence)
+    .where(and(eq(tables.presence.meshId, mesh.id), eq(tables.presence.live, true)))
+  const queues = await queuesOf(
+    kernel.db,
+    mesh.id,
+    lives.map((p) => p.sessionPubkey),
+  )
+  for (const row of lives) {
+    take(kernel, mesh, toldBy(row), placeOf(kernel, row))
+    const presence = mesh.presences.get(row.sessionPubkey)
+    if (presence) presence.queued = queues.get(row.sessionPubkey) ?? { count: 0, bytes: 0 }
+  }
 }

@@ -25,9 +25,8 @@ export async function replacePolicy(kernel: Kernel, mesh: Mesh, token: string): 
     if (body.epoch && body.epoch.number !== before.body.epoch?.number) await takeEpoch(kernel, tx, mesh, body)
     else await forgetReaders(tx, mesh.id, [...body.revoked.members, ...body.revoked.invites])
   })
-  mesh.policy = { token, body }
-  mesh.broadcast(JSON.stringify({ type: 'policy_changed', policy: token }))
-  dropRevoked(kernel, mesh)
+  enforce(kernel, mesh, { token, body })
+  kernel.nodes.toMesh(mesh.id, { t: 'policy', token })
 }
 
 /** Holds the policy as it is until the transaction ends. Throws `policy_conflict` when it is not the one in force any more. */
@@ -54,8 +53,10 @@ async function takeEpoch(kernel: Kernel, tx: Database, mesh: Mesh, { epoch, revo
   await beginEpoch(tx, mesh.id, epoch, now)
 }
 
-/** Disconnects whom the policy in force revokes, and forgets them as recipients. */
-function dropRevoked(kernel: Kernel, mesh: Mesh): void {
+/** Puts a policy that verified in force on this node: its sessions are told, and those it revokes are disconnected and forgotten as recipients. */
+export function enforce(kernel: Kernel, mesh: Mesh, policy: Mesh['policy']): void {
+  mesh.policy = policy
+  mesh.write(JSON.stringify({ type: 'policy_changed', policy: policy.token }))
   for (const presence of mesh.presences.values()) {
     try {
       verifyIn(kernel, mesh, 'session', presence.chain)
@@ -67,4 +68,11 @@ function dropRevoked(kernel: Kernel, mesh: Mesh): void {
       link?.session.refuse(error, closeCodes.revoked)
     }
   }
+}
+
+/** Takes over a policy that another node stored, unless the one in force is as new. */
+export function adopt(kernel: Kernel, mesh: Mesh, token: string): void {
+  if (token === mesh.policy.token) return
+  const body = verifyPolicy(token, { mesh: mesh.id, root: mesh.root })
+  if (body.v > mesh.policy.body.v) enforce(kernel, mesh, { token, body })
 }

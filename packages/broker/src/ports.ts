@@ -11,11 +11,16 @@ export interface Store extends AsyncDisposable {
   migrate(): Promise<void>
 }
 
-/** How brokers that serve the same meshes reach each other. The local one is a function call. */
+/** How brokers that serve the same meshes reach each other. It promises speed, not delivery: whatever it loses is found in the store. */
 export interface Bus extends AsyncDisposable {
-  publish(subject: string, payload: unknown): void
+  /** Whether other brokers may be on it. One that is not shared carries nothing. */
+  readonly shared: boolean
+  /** Hands a text to every subscriber of the subject, this process's own among them; what one publisher sends arrives in order. */
+  publish(subject: string, payload: string): void
   /** Resolves once the subscription stands; the function it gives ends it. */
-  subscribe(subject: string, listener: (payload: unknown) => void): Promise<() => void>
+  subscribe(subject: string, listener: (payload: string) => void): Promise<() => void>
+  /** Calls back with false when the line is lost, and with true once it stands again. A bus without it is never lost. */
+  watch?(listener: (up: boolean) => void): void
 }
 
 /** Names one stored object: `<area>/[<day>/]<file>/object` in the bucket or folder of its mesh. The parts are validated ids, so that no driver meets a foreign name. */

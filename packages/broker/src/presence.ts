@@ -1,5 +1,6 @@
 import { addressesOf, type MemberId, type MemberPubkey, type PeerFrame, type PresenceId, type SessionPubkey, type Status } from '@claudemesh/protocol'
 import type { Feed } from './feed.ts'
+import type { NodeId } from './parcels.ts'
 import type { Session } from './session.ts'
 import { shared } from './shared-tokens.ts'
 
@@ -21,12 +22,18 @@ export class Presence {
   readonly memberPubkey: MemberPubkey
   readonly memberName: string
   id: PresenceId
+  /** Counts the connections of this session, on whichever node. */
+  epoch: number
   chain: readonly string[]
   expiresAt: number
   status: Status = 'idle'
   statusSince: number | undefined
-  /** The connection, while there is one. */
+  /** The connection, while there is one here. */
   link: { readonly session: Session; readonly feed: Feed } | undefined
+  /** The node that holds its connection, when that is another one. */
+  elsewhere: NodeId | undefined
+  /** The node that held its connection when it fell silent. */
+  silent: NodeId | undefined
   cancelLinger: () => void = () => {}
   /** When newer connections took this session over, lately. */
   swaps: number[] = []
@@ -38,6 +45,7 @@ export class Presence {
   constructor(from: {
     key: SessionPubkey
     id: PresenceId
+    epoch: number
     memberId: MemberId
     memberPubkey: MemberPubkey
     memberName: string
@@ -47,6 +55,7 @@ export class Presence {
   }) {
     this.key = from.key
     this.id = from.id
+    this.epoch = from.epoch
     this.memberId = from.memberId
     this.memberPubkey = from.memberPubkey
     this.memberName = from.memberName
@@ -54,6 +63,23 @@ export class Presence {
     this.expiresAt = from.expiresAt
     this.#signed = from.signed
     this.#addresses = addressesOf(from.signed.groups)
+  }
+
+  /** Whether it is connected, here or at another node. */
+  get connected(): boolean {
+    return this.link !== undefined || this.elsewhere !== undefined
+  }
+
+  /** A message of this size waits for it. */
+  enqueue(bytes: number): void {
+    this.queued.count++
+    this.queued.bytes += bytes
+  }
+
+  /** It waits no longer. What other nodes counted may come late, so a count does not go below none. */
+  unqueue(bytes: number): void {
+    this.queued.count = Math.max(0, this.queued.count - 1)
+    this.queued.bytes = Math.max(0, this.queued.bytes - bytes)
   }
 
   get signed(): Signed {
@@ -81,7 +107,7 @@ export function peerTable(presences: Iterable<Presence>): { peers: PeerFrame[]; 
     presence: p.signed.token,
     status: p.status,
     ...(p.statusSince === undefined ? {} : { since: p.statusSince }),
-    connected: p.link !== undefined,
+    connected: p.connected,
   }))
   return { peers, tokens }
 }

@@ -2,8 +2,9 @@ import { messageIdOf } from '@claudemesh/crypto'
 import { MeshError, toErrorFrame, type MessageId } from '@claudemesh/protocol'
 import { ackText } from './ack.ts'
 import type { Ready } from './kernel.ts'
-import { pushHead } from './push.ts'
+import { pushHead, tailOf } from './push.ts'
 import { parseRecipients } from './recipients.ts'
+import { relay } from './relay.ts'
 import { repeatedAck } from './repeat.ts'
 import { route, routeDirect, routesOf, type Routed } from './route.ts'
 import type { ScannedSend, SendHeader } from './scan.ts'
@@ -29,8 +30,10 @@ export function send(context: Ready, { header, tail, body }: ScannedSend): void 
     return
   }
   push(context, passing, routed, tail)
-  if (!stored) answer(context, passing, routed, 0)
-  else if (routed.recipients.length === 0 && routed.missing.length === 0) {
+  if (!stored) {
+    relayTo(context, passing, routed)
+    answer(context, passing, routed, 0)
+  } else if (routed.recipients.length === 0 && routed.missing.length === 0) {
     mesh.forget(passing.id)
     answer(context, passing, routed, 0)
   } else store(context, passing, routed)
@@ -41,9 +44,13 @@ function routeSend({ mesh, me }: Ready, { to, wraps, targetSpec }: SendHeader, b
   return route(mesh, me, routesOf(targetSpec), parseRecipients(me.key, to, wraps), bytes)
 }
 
-function push({ mesh, me }: Ready, { header, targetSpec, id, createdAt }: Passing, { recipients, wraps }: Routed, tail: Buffer): void {
-  const message = { messageId: id, id: header.id, senderPubkey: me.key, priority: header.priority, targetSpec, createdAt, nonce: header.nonce }
-  const head = pushHead(mesh.id, message)
+function headOf({ mesh, me }: Ready, { header, targetSpec, id, createdAt }: Passing): string {
+  return pushHead(mesh.id, { messageId: id, id: header.id, senderPubkey: me.key, priority: header.priority, targetSpec, createdAt, nonce: header.nonce })
+}
+
+function push(context: Ready, passing: Passing, { recipients, wraps }: Routed, tail: Buffer): void {
+  const { header, id } = passing
+  const head = headOf(context, passing)
   for (let i = 0; i < recipients.length; i++) {
     const feed = recipients[i]?.link?.feed
     if (!feed) continue
@@ -54,13 +61,15 @@ function push({ mesh, me }: Ready, { header, targetSpec, id, createdAt }: Passin
   }
 }
 
+function relayTo(context: Ready, passing: Passing, { recipients, wraps }: Routed): void {
+  const { id, header, body } = passing
+  relay(context.mesh, recipients, wraps, () => ({ id, head: headOf(context, passing), tail: tailOf(body), volatile: header.volatile === true }))
+}
+
 function store(context: Ready, passing: Passing, routed: Routed): void {
   const { kernel, session, mesh, me } = context
   const { header, body, id } = passing
-  for (const { queued } of routed.recipients) {
-    queued.count++
-    queued.bytes += body.length
-  }
+  for (const recipient of routed.recipients) recipient.enqueue(body.length)
   kernel.writer.add({
     meshId: mesh.id,
     id,
@@ -76,13 +85,11 @@ function store(context: Ready, passing: Passing, routed: Routed): void {
     wraps: routed.wraps,
     settled: (outcome) => {
       if (outcome === 'stored') {
+        relayTo(context, passing, routed)
         answer(context, passing, routed, routed.recipients.length)
         return
       }
-      for (const { queued } of routed.recipients) {
-        queued.count--
-        queued.bytes -= body.length
-      }
+      for (const recipient of routed.recipients) recipient.unqueue(body.length)
       if (outcome === 'known') repeat(context, passing)
       else {
         mesh.forget(id)

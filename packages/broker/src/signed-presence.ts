@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm'
 import { verifyPresence } from '@claudemesh/crypto'
 import { MeshError } from '@claudemesh/protocol'
+import { announce } from './announce.ts'
 import type { Ready } from './kernel.ts'
 import { presence as table } from './tables.ts'
 
@@ -22,4 +23,5 @@ export async function storePresence({ kernel, mesh, me }: Ready, signed: Accepte
     .update(table)
     .set({ presence: signed.token, seq: signed.seq, groups: [...signed.groups] })
     .where(and(eq(table.meshId, mesh.id), eq(table.sessionPubkey, me.key)))
+  announce(mesh, me)
 }

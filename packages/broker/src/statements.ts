@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm'
 import type { ClientId, MemberId, MeshId, MessageId, Priority, Rung, SessionPubkey } from '@claudemesh/protocol'
+import { column } from './sql.ts'
 
 /** One envelope on its way into the store. `settled` is called once, after the commit: `known` when the id was stored before. */
 export interface Entry {
@@ -43,8 +44,6 @@ export interface Settled {
 /** Columns of `Settled`, for statements that move deliveries to another rung. */
 export const settledColumns = sql`d.mesh_id, d.message_id, d.recipient_pubkey, d.sender_pubkey, d.size_bytes, d.rung, d.reason, d.at::float8 as at`
 
-// Columns travel as text joined by line feeds, which no id, key, base64url text or JSON contains: cheaper on both ends than array literals.
-const column = (values: readonly (string | number)[]) => sql`string_to_array(${values.join('\n')}::text, E'\n')`
 const absent = '-'
 
 /** Messages with their deliveries as one insert; returns mesh id and message id, joined, of those that were new. */

@@ -40,13 +40,14 @@ async function sweep(kernel: Kernel, run: number): Promise<void> {
     await removeOld(kernel, now)
     await sweepKeyboxes(kernel.db, now - times.pendingKeyboxes, now)
   }
-  kernel.meshes.sweep()
+  kernel.meshes.sweep(kernel.nodes.bus === undefined)
 }
 
 function endExpiredSessions(kernel: Kernel, now: number): void {
   for (const mesh of kernel.meshes.all()) {
     for (const presence of mesh.presences.values()) {
-      if (now <= presence.expiresAt + times.skew) continue
+      // The node that holds a session ends it.
+      if (now <= presence.expiresAt + times.skew || presence.elsewhere !== undefined) continue
       const link = presence.link
       link?.feed.close()
       end(kernel, mesh, presence, 'left', 'expired')

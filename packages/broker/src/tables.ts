@@ -15,6 +15,7 @@ import type {
   SessionPubkey,
   Status,
 } from '@claudemesh/protocol'
+import type { NodeId } from './parcels.ts'
 
 export const schema = pgSchema('mesh')
 
@@ -118,6 +119,10 @@ export const presence = schema.table(
     /** When its session certificate ends, and its queue with it. */
     expiresAt: millis('expires_at').notNull(),
     connectedAt: millis('connected_at').notNull(),
+    /** Counts the connections of this session; what is said of it under a lower number is old. */
+    epoch: bigint('epoch', { mode: 'number' }).notNull().default(0),
+    /** The node that holds, or held, its connection. */
+    node: text('node').$type<NodeId>(),
   },
   (t) => [
     primaryKey({ columns: [t.meshId, t.sessionPubkey] }),
@@ -127,6 +132,14 @@ export const presence = schema.table(
     index('presence_expires_idx').on(t.expiresAt),
   ],
 )
+
+/** One row per running broker on this store; none when it is alone by configuration. */
+export const node = schema.table('node', {
+  id: text('id').$type<NodeId>().primaryKey(),
+  startedAt: millis('started_at').notNull(),
+  /** Until then it counts as running, unless its sessions are seen elsewhere. */
+  leaseUntil: millis('lease_until').notNull(),
+})
 
 /** One row per envelope; the body is ciphertext. No foreign keys from here on: this is the hot path, and the sweep removes rows by age. Keys begin with what differs most, which is what an index compares. */
 export const message = schema.table(

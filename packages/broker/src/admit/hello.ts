@@ -1,12 +1,13 @@
-import { and, eq } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import { verifyHello, verifyPresence } from '@claudemesh/crypto'
 import { foldName, MeshError, parseGroup, type contract, type Input, type Output, type PresenceId } from '@claudemesh/protocol'
+import { announce } from '../announce.ts'
 import { verifyIn } from '../chains.ts'
 import { Feed } from '../feed.ts'
 import type { Greeting, Kernel } from '../kernel.ts'
 import { abandoned } from '../lifecycle.ts'
 import type { Mesh } from '../mesh.ts'
-import { queueOf } from '../meshes.ts'
+import { queueOf } from '../queues.ts'
 import { Presence } from '../presence.ts'
 import type { Session } from '../session.ts'
 import * as tables from '../tables.ts'
@@ -64,13 +65,17 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
     disconnectedAt: null,
     expiresAt: chain.session.exp,
     connectedAt: now,
+    node: kernel.nodes.id,
   }
-  await kernel.db
+  const [stored] = await kernel.db
     .insert(tables.presence)
     .values(row)
-    .onConflictDoUpdate({ target: [tables.presence.meshId, tables.presence.sessionPubkey], set: row })
-  const queued = mesh.presences.has(key) ? undefined : await queueOf(kernel, mesh.id, key)
-  const me = register(kernel, mesh, session, row, queued)
+    .onConflictDoUpdate({ target: [tables.presence.meshId, tables.presence.sessionPubkey], set: { ...row, epoch: sql`${tables.presence.epoch} + 1` } })
+    .returning({ epoch: tables.presence.epoch })
+  const counted = mesh.presences.has(key) && kernel.nodes.alone
+  const queued = counted ? undefined : await queueOf(kernel.db, mesh.id, key)
+  const me = register(kernel, mesh, session, { ...row, epoch: stored?.epoch ?? 0 }, queued)
+  announce(mesh, me)
   return { presenceId: id, memberDisplayName: member.name, policy: mesh.policy.token, queued: me.queued.count }
 }
 
@@ -81,12 +86,17 @@ function register(kernel: Kernel, mesh: Mesh, session: Session, row: typeof tabl
     throw new MeshError('closed')
   }
   takeOver(kernel, mesh, session, row.sessionPubkey)
+  // While the row was written, the session may have come to another node.
+  if ((mesh.presences.get(row.sessionPubkey)?.epoch ?? 0) > row.epoch) throw new MeshError('replaced')
   const signed = { token: row.presence, seq: row.seq, groups: row.groups }
   const me = mesh.presences.get(row.sessionPubkey) ?? new Presence({ ...row, key: row.sessionPubkey, signed })
   if (queued) me.queued = queued
   me.cancelLinger()
   mesh.unindex(me)
   me.id = row.id
+  me.epoch = row.epoch
+  me.elsewhere = undefined
+  me.silent = undefined
   me.chain = row.chain
   me.expiresAt = row.expiresAt
   me.signed = signed

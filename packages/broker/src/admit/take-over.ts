@@ -1,6 +1,8 @@
-import { closeCodes, MeshError, type SessionPubkey } from '@claudemesh/protocol'
+import { closeCodes, MeshError, type ErrorCode, type SessionPubkey } from '@claudemesh/protocol'
 import type { Kernel } from '../kernel.ts'
 import type { Mesh } from '../mesh.ts'
+import type { Presence } from '../presence.ts'
+import { away } from '../roster.ts'
 import type { Session } from '../session.ts'
 
 const window = 60_000
@@ -14,12 +16,17 @@ export function takeOver(kernel: Kernel, mesh: Mesh, session: Session, key: Sess
   const recent = presence.swaps.filter((at) => now - at < window)
   presence.swaps = recent
   if (recent.length > allowed) throw new MeshError('duplicate_session')
-  const old = presence.link?.session
-  if (!old || old === session) return
+  if (!presence.connected || presence.link?.session === session) return
   recent.push(now)
-  if (recent.length > allowed) {
-    old.refuse(new MeshError('duplicate_session'), closeCodes.replaced)
-    throw new MeshError('duplicate_session')
-  }
-  old.refuse(new MeshError('replaced'), closeCodes.replaced)
+  const fought = recent.length > allowed
+  dismiss(kernel, mesh, presence, fought ? 'duplicate_session' : 'replaced')
+  if (fought) throw new MeshError('duplicate_session')
+}
+
+function dismiss(kernel: Kernel, mesh: Mesh, presence: Presence, code: ErrorCode): void {
+  const { key, epoch, link, elsewhere } = presence
+  if (link) link.session.refuse(new MeshError(code), closeCodes.replaced)
+  if (elsewhere === undefined) return
+  mesh.nodes.toNode(elsewhere, { t: 'refuse', mesh: mesh.id, key, epoch, code })
+  away(kernel, mesh, presence, kernel.clock.now())
 }

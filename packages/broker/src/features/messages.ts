@@ -5,6 +5,7 @@ import type { Ready } from '../kernel.ts'
 import { peerTable } from '../presence.ts'
 import { pushHead, tailOf } from '../push.ts'
 import { parseRecipients } from '../recipients.ts'
+import { relay } from '../relay.ts'
 import { route, routesOf } from '../route.ts'
 import { delivery, message } from '../tables.ts'
 
@@ -35,8 +36,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
     const tail = Buffer.from(tailOf(stored.ciphertext), 'latin1')
     const head = pushHead(mesh.id, { ...stored, messageId, id: stored.clientId })
     routed.recipients.forEach((recipient, i) => {
-      recipient.queued.count++
-      recipient.queued.bytes += stored.ciphertext.length
+      recipient.enqueue(stored.ciphertext.length)
       recipient.link?.feed.push(messageId, `${head},"wrap":"${routed.wraps[i] ?? ''}"`, tail)
     })
     const added = routed.recipients.map((recipient, i) => ({
@@ -53,6 +53,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
     await kernel.writer.after(async () => {
       if (added.length > 0) await kernel.db.insert(delivery).values(added).onConflictDoNothing()
     })
+    relay(mesh, routed.recipients, routed.wraps, () => ({ id: messageId, head, tail: tailOf(stored.ciphertext) }))
     const { peers, tokens } = peerTable(routed.missing.filter((presence) => !had.has(presence.key)))
     return { messageId, queued: added.length + named.keys.length - fresh.keys.length, missing: peers, tokens, gone: [...routed.gone] }
   },
@@ -93,7 +94,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
         at: row.at,
         ...(row.reason === null ? {} : { reason: row.reason }),
         ...(row.receivedAt === null ? {} : { receivedAt: row.receivedAt }),
-        connected: mesh.presences.get(row.recipientPubkey)?.link !== undefined,
+        connected: mesh.presences.get(row.recipientPubkey)?.connected === true,
       })),
     }
   },

@@ -1,5 +1,6 @@
 import { and, eq } from 'drizzle-orm'
 import { limits, MeshError, type contract } from '@claudemesh/protocol'
+import { announceStatus } from '../announce.ts'
 import type { Handlers } from '../handlers.ts'
 import type { Ready } from '../kernel.ts'
 import { peerTable, type Presence } from '../presence.ts'
@@ -30,6 +31,7 @@ export const peers: Handlers<typeof contract.peers, Ready> = {
       .update(table)
       .set({ status })
       .where(and(eq(table.meshId, mesh.id), eq(table.sessionPubkey, me.key)))
+    announceStatus(mesh, me)
     return {}
   },
 }

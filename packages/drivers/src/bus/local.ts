@@ -1,9 +1,10 @@
 import type { Bus } from '@claudemesh/broker/ports'
 
-/** A bus within one process: publishing calls the listeners before it returns. */
-export function localBus(): Bus {
-  const listeners = new Map<string, Set<(payload: unknown) => void>>()
+/** A bus within one process: publishing calls the listeners before it returns. It is `shared` where several brokers run in this process. */
+export function localBus({ shared = false } = {}): Bus {
+  const listeners = new Map<string, Set<(payload: string) => void>>()
   return {
+    shared,
     publish: (subject, payload) => {
       for (const listener of listeners.get(subject) ?? []) listener(payload)
     },
