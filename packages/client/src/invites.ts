@@ -1,6 +1,7 @@
 import { formatInviteLink, inviteKey, issueInvite, verifyChain } from '@claudemesh/crypto'
 import { MeshError, times, type InvitePubkey } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
+import { listMembers } from './members.ts'
 import type { CreatedInvite, Identity, InviteInfo, InviteOptions } from './types.ts'
 
 const attempts = 5
@@ -47,6 +48,16 @@ export class Invites {
       if (invite?.key !== invitePubkey) throw new MeshError('bad_chain', 'the broker lists an invite under another key')
       return { key: invite.key, role: invite.role, max: invite.max, used, createdAt, expiresAt: invite.exp, revoked: this.#isRevoked(invite.key) }
     })
+  }
+
+  /** Closes an invite. Who came with it stays, unless told: then they are removed, and the mesh gets a new key. */
+  async revoke(key: InvitePubkey, { withMembers = false }: { withMembers?: boolean } = {}): Promise<void> {
+    const { options, calls, policy } = this.#kernel
+    const { mesh, root } = options.identity
+    const revoked = policy.current?.revoked ?? { members: [], invites: [], sessions: [] }
+    const all = await listMembers(calls, { mesh, root, now: options.clock.now(), revoked })
+    const came = all.filter((member) => member.via === key && !member.revoked).map((member) => member.key)
+    await this.#kernel.amend({ revoke: { invites: [key], ...(withMembers ? { members: came } : { kept: came }) } })
   }
 
   /** With the mesh key boxed for whoever comes, so that it can read with nobody online; a rotation meanwhile makes another box due. */
