@@ -1,13 +1,12 @@
-import type { Mesh } from '@claudemesh/client'
-import { fingerprint } from '@claudemesh/crypto'
-import { foldName, MeshError } from '@claudemesh/protocol'
+import { MeshError } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { loadConfig } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
 import { askConsent } from '../launch/ask.ts'
-import { columns, plainText, type Result } from '../output.ts'
+import { plainText, type Result } from '../output.ts'
 import { withMesh } from '../session/connect.ts'
+import { findMember, labelOf } from '../session/find-member.ts'
 
 interface RemoveFlags {
   readonly mesh?: string
@@ -19,7 +18,7 @@ export async function remove(context: Context, who: string, flags: RemoveFlags):
   const entry = pickMesh(loadConfig(context.home), flags.mesh)
   return withMesh(context, entry, { name: entry.name, groups: [] }, async (mesh) => {
     const member = await findMember(mesh, who)
-    const label = `${plainText(member.name)} (${fingerprint(member.key)})`
+    const label = labelOf(member)
     await consent(context, flags, `Remove ${label} from ${entry.slug} for good?`)
     await mesh.amend({ revoke: { members: [member.key] } })
     const { v, epoch } = mesh.policy ?? {}
@@ -53,17 +52,6 @@ export async function revokeInvite(context: Context, key: string, flags: RemoveF
       text: `invite ${invite.key.slice(0, 8)} revoked; ${outcome}`,
     }
   })
-}
-
-async function findMember(mesh: Mesh, who: string) {
-  const members = (await mesh.members()).filter((member) => !member.revoked && member.id !== mesh.me.memberId)
-  const wanted = foldName(who)
-  const found = members.filter((member) => foldName(member.name) === wanted || member.id === who || fingerprint(member.key) === wanted)
-  const [only, second] = found
-  if (only && !second) return only
-  const list = columns((second ? found : members).map((member) => [plainText(member.name), fingerprint(member.key), member.role])).join('\n')
-  if (second) throw new MeshError('ambiguous_name', `several members are called ${JSON.stringify(who)}; name one by its fingerprint:\n${list}`)
-  throw new MeshError('unknown_target', `no other member is called ${JSON.stringify(who)}${list ? `; there are:\n${list}` : ''}`)
 }
 
 async function consent(context: Context, flags: RemoveFlags, question: string): Promise<void> {
