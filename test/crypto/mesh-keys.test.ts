@@ -55,6 +55,8 @@ describe('a key box', () => {
 
   test('may come from any member: what counts is the commitment', () => expect(open(boxFor({ rotator: w.joiner }))).toEqual(key))
 
+  test('is not made for a key that is none', () => refuses('bad_keybox', /no usable key/, () => boxFor({ reader: toB64u(seed(0)) as never })))
+
   test('leaves the key it was made of alone', () => expect(key).toEqual(seed(40)))
 
   test.each([

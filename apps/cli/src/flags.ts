@@ -15,6 +15,16 @@ export function port(text: string): number {
   return value
 }
 
+/** In which form the broker keeps what is stored. */
+export type Forms = { readonly [K in 'state' | 'memory' | 'files']?: 'sealed' | 'plain' }
+
+/** `memory=plain`, once or several times. */
+export function forms(text: string, before: Forms = {}): Forms {
+  const [, noun, form] = /^(state|memory|files)=(sealed|plain)$/.exec(text) ?? []
+  if (!noun) throw new InvalidArgumentError('expected something like memory=plain or state=sealed')
+  return { ...before, [noun]: form }
+}
+
 export function positive(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('expected a whole number above 0')
   return Number(text)

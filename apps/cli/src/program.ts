@@ -1,6 +1,6 @@
 import { Argument, Command, Option } from 'commander'
 import type { Context } from './context.ts'
-import { duration, port, positive } from './flags.ts'
+import { duration, forms, port, positive } from './flags.ts'
 import { Output, type Result } from './output.ts'
 
 const meshFlag = () => new Option('--mesh <slug>', 'which mesh, when you are in several')
@@ -45,6 +45,26 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
   command('invites', 'list the invites of a mesh')
     .addOption(meshFlag())
     .action(async (flags) => show(flags, (await import('./commands/invite.ts')).invites(context, flags)))
+  command('revoke <invite>', 'close an invite, by the beginning of its key')
+    .option('--with-members', 'remove those who came with it, too')
+    .option('-y, --yes', 'do not ask')
+    .addOption(meshFlag())
+    .action(async (key, flags) => show(flags, (await import('./commands/remove.ts')).revokeInvite(context, key, flags)))
+  command('remove <member>', 'remove a member for good; the mesh gets a new key')
+    .option('-y, --yes', 'do not ask')
+    .addOption(meshFlag())
+    .action(async (who, flags) => show(flags, (await import('./commands/remove.ts')).remove(context, who, flags)))
+  command('verify [member]', 'compare eight words with somebody: that you mean the same mesh, or each other')
+    .option('-y, --yes', 'the words are the same')
+    .addOption(meshFlag())
+    .action(async (who, flags) => show(flags, (await import('./commands/verify.ts')).verify(context, who, flags)))
+  command('rotate', 'give the mesh a new key')
+    .addOption(meshFlag())
+    .action(async (flags) => show(flags, (await import('./commands/policy.ts')).rotate(context, flags)))
+  command('policy', 'show the signed rules of a mesh, or change them')
+    .addOption(new Option('--set <form>', 'such as memory=plain, state=sealed').argParser(forms))
+    .addOption(meshFlag())
+    .action(async (flags) => show(flags, (await import('./commands/policy.ts')).policy(context, flags)))
   command('join [link]', 'join a mesh with an invite (- reads the link from stdin)')
     .addOption(nameFlag())
     .action(async (link, flags) => show(flags, (await import('./commands/join.ts')).join(context, link, flags)))

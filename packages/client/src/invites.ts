@@ -1,6 +1,7 @@
 import { formatInviteLink, inviteKey, issueInvite, verifyChain } from '@claudemesh/crypto'
 import { MeshError, times, type InvitePubkey } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
+import { listMembers } from './members.ts'
 import type { CreatedInvite, Identity, InviteInfo, InviteOptions } from './types.ts'
 
 const attempts = 5
@@ -22,19 +23,13 @@ export class Invites {
     if (role === 'admin' && !rootKey) throw new MeshError('bad_chain', 'an invite to admin rights must be signed with the root key of the mesh')
     const seed = random(16)
     const invite = inviteKey(identity.root, seed)
-    const iat = clock.now()
-    const certificate = issueInvite({
-      mesh: identity.mesh,
-      invite: invite.publicKey,
-      issuer: rootKey ?? identity.member,
-      role,
-      max,
-      iat,
-      exp: iat + expiresMs,
-      by: identity.member.publicKey,
+    const terms = { mesh: identity.mesh, invite: invite.publicKey, issuer: rootKey ?? identity.member, role, max, by: identity.member.publicKey }
+    const expiresAt = await this.#deposit(invite.publicKey, () => {
+      const iat = clock.now()
+      const certificate = issueInvite({ ...terms, iat, exp: iat + expiresMs })
+      return { chain: rootKey ? [certificate] : [...identity.chain, certificate], expiresAt: iat + expiresMs }
     })
-    await this.#deposit(invite.publicKey, rootKey ? [certificate] : [...identity.chain, certificate])
-    return { key: invite.publicKey, link: formatInviteLink(hostOf(url), identity.root, seed), max, role, expiresAt: iat + expiresMs }
+    return { key: invite.publicKey, link: formatInviteLink(hostOf(url), identity.root, seed), max, role, expiresAt }
   }
 
   /** The mesh's invites as their signed certificates describe them; the uses are the broker's count. */
@@ -49,14 +44,25 @@ export class Invites {
     })
   }
 
+  /** Closes an invite. Who came with it stays, unless told: then they are removed, and the mesh gets a new key. */
+  async revoke(key: InvitePubkey, { withMembers = false }: { withMembers?: boolean } = {}): Promise<void> {
+    const { options, calls, policy } = this.#kernel
+    const { mesh, root } = options.identity
+    const revoked = policy.current?.revoked ?? { members: [], invites: [], sessions: [] }
+    const all = await listMembers(calls, { mesh, root, now: options.clock.now(), revoked })
+    const came = all.filter((member) => member.via === key && !member.revoked).map((member) => member.key)
+    await this.#kernel.amend({ revoke: { invites: [key], ...(withMembers ? { members: came } : { kept: came }) } })
+  }
+
   /** With the mesh key boxed for whoever comes, so that it can read with nobody online; a rotation meanwhile makes another box due. */
-  async #deposit(invite: InvitePubkey, chain: string[]): Promise<void> {
+  async #deposit(invite: InvitePubkey, certify: () => { chain: string[]; expiresAt: number }): Promise<number> {
     const { calls, keys } = this.#kernel
     for (let attempt = 1; ; attempt++) {
       const keybox = await keys.boxFor(invite)
+      const { chain, expiresAt } = certify()
       try {
         await calls.session.createInvite({ chain, ...(keybox && { keybox }) })
-        return
+        return expiresAt
       } catch (error) {
         if (!(error instanceof MeshError) || error.code !== 'policy_conflict' || attempt === attempts) throw error
         await this.#kernel.askPolicy()

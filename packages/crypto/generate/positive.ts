@@ -8,6 +8,7 @@ import { formatInviteLink } from '../src/invite-link.ts'
 import { fingerprint, memberIdOf, messageIdOf, type KeyPair } from '../src/keys.ts'
 import { pad, paddedLength } from '../src/padding.ts'
 import { PairKeys } from '../src/pair-keys.ts'
+import { meshWords, pairWords } from '../src/safety-words.ts'
 import { seal } from '../src/seal.ts'
 import { decodeText, hash, sodium } from '../src/sodium.ts'
 import { tokenHash } from '../src/token.ts'
@@ -45,6 +46,7 @@ export const positive = (w: World) => ({
   box: boxVector(w),
   shared: sharedVector(w),
   sealed: sealed(w),
+  safetyWords: { mesh: meshWords(w.root.publicKey), pair: pairWords(w.root.publicKey, w.admin.publicKey, w.member.publicKey) },
 })
 
 function keyVector(seed: Uint8Array, key: KeyPair<string>) {

@@ -18,7 +18,7 @@ const keyBytes = 32
 /** Ties a key to mesh, epoch and reader: `BLAKE2b-16("cm1:kb\0" ‖ mesh ‖ "\0" ‖ epoch in decimal ‖ "\0" ‖ reader)`. */
 const binding = (mesh: MeshId, epoch: number, reader: string) => hash(16, `cm1:kb\0${mesh}\0${epoch}\0`, fromB64u(reader, 32))
 
-/** Boxes the key of an epoch for a member, or for whoever holds an invite. */
+/** Boxes the key of an epoch for a member, or for whoever holds an invite. Throws `bad_keybox` for a reader whose key is no curve point of full order. */
 export function sealKeybox(o: {
   mesh: MeshId
   epoch: number
@@ -29,7 +29,7 @@ export function sealKeybox(o: {
 }): Keybox {
   const nonce = take(o.random, 24)
   const plain = concat(o.key, binding(o.mesh, o.epoch, o.reader))
-  const sealed = sodium.crypto_box_easy(plain, nonce, publicOf(o.reader), secretOf(o.rotator))
+  const sealed = sodium.crypto_box_easy(plain, nonce, readerOf(o.reader), secretOf(o.rotator))
   plain.fill(0)
   return { e: o.epoch, n: toB64u(nonce), c: toB64u(sealed), by: o.rotator.publicKey }
 }
@@ -49,6 +49,14 @@ function unbox(box: Keybox, reader: MemberKey | InviteKey): Uint8Array {
     return sodium.crypto_box_open_easy(fromB64u(box.c), fromB64u(box.n, 24), publicOf(box.by), secretOf(reader))
   } catch (cause) {
     throw new MeshError('bad_keybox', 'the key box does not open', { cause })
+  }
+}
+
+function readerOf(key: string): Uint8Array {
+  try {
+    return publicOf(key)
+  } catch (cause) {
+    throw new MeshError('bad_keybox', `the reader ${key} has no usable key`, { cause })
   }
 }
 

@@ -1,6 +1,9 @@
+import { ready, verifyPolicy } from '@claudemesh/crypto'
+import type { MeshId, RootPubkey } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
-import { loadConfig, updateConfig } from '../home/config.ts'
+import { loadConfig, updateConfig, type MeshEntry } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
+import { policyPin } from '../home/policy-pin.ts'
 import { invocation } from '../invocation.ts'
 import { reach } from '../session/reach.ts'
 import { columns, type Output, type Result } from '../output.ts'
@@ -26,12 +29,15 @@ export async function leave(context: Context, slug: string): Promise<Result> {
 export async function status(context: Context, output: Output, flags: { mesh?: string }): Promise<Result & { failed: boolean }> {
   const config = loadConfig(context.home)
   const meshes = flags.mesh === undefined ? config.meshes : [pickMesh(config, flags.mesh)]
-  const states = await Promise.all(meshes.map(async (entry) => ({ slug: entry.slug, url: entry.url, ...(await reach(entry)) })))
+  const states = await Promise.all(
+    meshes.map(async (entry) => ({ slug: entry.slug, url: entry.url, ...(await reach(entry)), ...(await pinned(context, entry)) })),
+  )
   const rows = states.map((one) => [
     one.slug,
     one.reachable ? output.style('green', 'reachable') : output.style('red', 'unreachable'),
     one.url,
     one.reason ?? `${one.ms} ms`,
+    one.policy ? `epoch ${one.policy.epoch ?? 'none'}; ${stored(one.policy)}` : '',
   ])
   return {
     failed: states.some((one) => !one.reachable),
@@ -39,3 +45,15 @@ export async function status(context: Context, output: Output, flags: { mesh?: s
     text: rows.length ? columns(rows) : `no meshes yet; try ${invocation(context)} up`,
   }
 }
+
+/** The newest policy that this user has seen of the mesh. */
+async function pinned(context: Context, entry: MeshEntry): Promise<{ policy?: { v: number; epoch?: number; state: string; memory: string; files: string } }> {
+  const token = policyPin(context.home, entry.mesh).load()
+  if (token === undefined) return {}
+  await ready()
+  const { v, epoch, allow } = verifyPolicy(token, { mesh: entry.mesh as MeshId, root: entry.root as RootPubkey })
+  return { policy: { v, ...(epoch && { epoch: epoch.number }), state: allow.state, memory: allow.memory, files: allow.files } }
+}
+
+const stored = ({ state, memory, files }: { state: string; memory: string; files: string }) =>
+  state === memory && memory === files ? `state, memory and files ${state}` : `state ${state}, memory ${memory}, files ${files}`
