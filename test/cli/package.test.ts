@@ -63,6 +63,14 @@ test('the tarball stands alone: nothing to resolve, nothing run at its installat
   expect(packed.unpacked).toBeLessThan(20_000_000)
 })
 
+test('a broker with files on S3 says what it needs beside the package, which comes without', () => {
+  const env = { ...envOf('dora'), STORE_URL: `pglite:${join(folder, 'dora-data')}`, BLOB_URL: 's3://key:hunter2hunter2@127.0.0.1:9?tls=false', PORT: '0' }
+  const ran = spawnSync('claudemesh', ['broker'], { cwd: folder, env, encoding: 'utf8', input: '' })
+  expect(ran.status).not.toBe(0)
+  expect(ran.stderr).toContain('npm install -g minio@8')
+  expect(ran.stderr + ran.stdout).not.toContain('hunter2')
+})
+
 test('install and uninstall work from it', () => {
   const { changed } = json('carl', 'install') as { changed: string[] }
   expect(readFileSync(changed[0] ?? '', 'utf8')).toContain(join('lib', 'main.js'))

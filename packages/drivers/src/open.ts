@@ -31,8 +31,19 @@ export async function openBus(url: string): Promise<Bus> {
   throw new Error(`unknown bus ${JSON.stringify(url.slice(0, 12))}: use local:`)
 }
 
-/** Opens `file:DIR` or `file:` (a temporary folder, gone at the end). The vendor is loaded on demand. */
+/** Opens `file:DIR`, `file:` (a temporary folder, gone at the end) or `s3://KEY:SECRET@host:port?tls=false&region=…`. The vendor is loaded on demand. */
 export async function openBlob(url: string): Promise<Blob> {
   if (url.startsWith('file:')) return (await import('./blob/disk.ts')).openDisk(url.slice('file:'.length))
-  throw new Error(`unknown file storage ${JSON.stringify(url.slice(0, 5))}: use file:DIR`)
+  if (url.startsWith('s3://')) return (await s3()).openS3(url)
+  throw new Error(`unknown file storage ${JSON.stringify(url.slice(0, 5))}: use s3://… or file:DIR`)
+}
+
+/** The bundle for npm leaves the vendor's client out, since few brokers need it. */
+async function s3() {
+  try {
+    return await import('./blob/s3.ts')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
+    throw new Error('file storage on S3 needs the package minio: npm install -g minio@8 (the broker’s image has it)', { cause })
+  }
 }

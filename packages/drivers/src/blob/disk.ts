@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import type { Blob, BlobKey } from '@claudemesh/broker/ports'
 import { MeshError } from '@claudemesh/protocol'
 import { lockFolder } from '../store/lock.ts'
-import { groups, OneAtATime, refuseOffset } from './body.ts'
+import { groups, OneAtATime, refuseOffset, sameSize, within } from './body.ts'
 import { onDisk, openFile, statFile, syncFolder, writeAll } from './disk-files.ts'
 import { sweepFolder } from './disk-sweep.ts'
 import { bucketOf, placeOf } from './place.ts'
@@ -57,7 +57,7 @@ class Disk implements Blob {
       if (finished) return safe
       await using file = await onDisk(() => openFile(part, 'write'))
       try {
-        for await (const chunks of groups(body, size - offset, writeSize)) safe += await onDisk(() => writeAll(file, chunks, safe))
+        for await (const chunks of groups(within(size - offset, body), writeSize)) safe += await onDisk(() => writeAll(file, chunks, safe))
       } finally {
         await onDisk(() => file.datasync())
       }
@@ -118,11 +118,6 @@ class Disk implements Blob {
     const place = placeOf(key)
     return { object: join(bucket, place), part: join(bucket, 'uploads', dirname(place).replaceAll('/', '.')) }
   }
-}
-
-function sameSize(finished: number, size: number): number {
-  if (finished !== size) throw new MeshError('upload_incomplete', `the file is finished, with ${finished} bytes`)
-  return finished
 }
 
 async function* read(path: string, from: number, size: number): AsyncGenerator<Uint8Array> {
