@@ -8,7 +8,6 @@ interface Rule {
   readonly instead?: string
 }
 
-const noState = 'shared state is not built yet'
 const noMemory = 'memory is not built yet'
 const noFiles = 'files are not built yet'
 
@@ -70,7 +69,24 @@ export const rules = {
     section: '2',
     says: 'Leading, reviewing in a chain, flooding and delegating need nothing of the broker: every role sends alike.',
   },
-  'groups.vote': { section: '2', says: 'Members vote by writing state, the lead counts.', later: noState },
+  'groups.vote': { section: '2', says: 'Members vote by writing state, the lead counts.' },
+
+  // 3 State
+  'state.anybody': { section: '3', says: 'Any peer reads and writes the state of its mesh.' },
+  'state.pushed': { section: '3', says: 'A write is pushed to all connected peers, with key, value and who wrote it.' },
+  'state.notice': {
+    section: '3',
+    says: 'A change is translated to a channel push into the session.',
+    instead:
+      'it is one short notice at the next turn, of each key the last value, and wakes only who asked to watch the key: a busy key must not spend a model’s turns',
+  },
+  'state.list': { section: '3', says: 'list_state lists all keys with values, authors and times.' },
+  'state.lives-with-mesh': { section: '3', says: 'State outlives the sessions that wrote it: it stays as long as the mesh.' },
+  'state.stored': {
+    section: '3',
+    says: 'The broker stores key, value, author and time; a key stands once per mesh.',
+    instead: 'key, value, author and time are sealed, and the row is named by a keyed hash, unless the signed policy asks for the plain form',
+  },
 
   // 6 Multi-target messages
   'targets.string-or-array': { section: '6 targets', says: 'to is one target or an array that mixes names and groups.' },
@@ -88,7 +104,7 @@ export const rules = {
   'context.tools': { section: '8 context', says: 'The instructions say which tool is for what.' },
   'context.group-roles': { section: '8 context', says: 'They say how to read roles: a lead gathers, a member contributes, an observer watches.' },
   'context.audience': { section: '8 context', says: 'They say when to address a peer, a group or everybody.' },
-  'context.state': { section: '8 context', says: 'They say how to read and write shared state.', later: noState },
+  'context.state': { section: '8 context', says: 'They say how to read and write shared state.' },
   'context.memory': { section: '8 context', says: 'They say how to remember and recall.', later: noMemory },
   'context.priorities': { section: '8 context', says: 'They say that now is for urgent matters, next is normal and low is for information.' },
   'context.replies': { section: '8 context', says: 'They say to answer a peer under its display name.' },
@@ -112,7 +128,7 @@ export const rules = {
   'wire.set-summary': { section: '6 protocol', says: 'set_summary updates the summary.' },
   'wire.list-peers': { section: '6 protocol', says: 'list_peers is answered by peers_list with the connected peers.' },
   'wire.groups': { section: '6 protocol', says: 'join_group and leave_group change the groups of the presence.' },
-  'wire.state': { section: '6 protocol', says: 'set_state, get_state and list_state, with state_change, state_result and state_list.', later: noState },
+  'wire.state': { section: '6 protocol', says: 'set_state, get_state and list_state, with state_change, state_result and state_list.' },
   'wire.memory': { section: '6 protocol', says: 'remember, recall and forget, with memory_stored and memory_results.', later: noMemory },
   'wire.error': { section: '6 protocol', says: 'What fails is answered by error with code, message and the id of the request.' },
 
@@ -126,7 +142,7 @@ export const rules = {
   'tools.set-status': { section: '7 tools', says: 'set_status sets idle, working or dnd by hand.' },
   'tools.join-group': { section: '7 tools', says: 'join_group joins a group with an optional role.' },
   'tools.leave-group': { section: '7 tools', says: 'leave_group leaves a group.' },
-  'tools.state': { section: '7 tools', says: 'set_state, get_state and list_state.', later: noState },
+  'tools.state': { section: '7 tools', says: 'set_state, get_state and list_state.' },
   'tools.memory': { section: '7 tools', says: 'remember, recall and forget.', later: noMemory },
   'tools.files': { section: '7 tools', says: 'share_file, get_file, list_files, file_status and delete_file.', later: noFiles },
 

@@ -1,15 +1,15 @@
-import { fork, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { createMesh, Mesh } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
 import { seedOf, sessionKey, toB64u } from '@claudemesh/crypto'
 import { systemClock } from '@claudemesh/protocol'
 import { WebSocket } from 'ws'
+import { end, message, start } from './children.ts'
 import { percentile, type Row } from './table.ts'
 
 const perSecond = 200
@@ -120,17 +120,6 @@ class Meter {
   }
 }
 
-function start(file: string, children: ChildProcess[]): ChildProcess {
-  const child = fork(fileURLToPath(new URL(`latency/${file}`, import.meta.url)), { stdio: ['pipe', 'pipe', 'inherit', 'ipc'] })
-  children.push(child)
-  return child
-}
-
-async function message(child: ChildProcess): Promise<{ url: string }> {
-  const [body] = (await once(child, 'message')) as [{ url: string }]
-  return body
-}
-
 /** JSON-RPC over the child's stdio. */
 function caller(child: ChildProcess): (method: string, params: object) => Promise<void> {
   const waiting = new Map<number, () => void>()
@@ -147,14 +136,4 @@ function caller(child: ChildProcess): (method: string, params: object) => Promis
       })
       stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`)
     })
-}
-
-async function end(children: readonly ChildProcess[]): Promise<void> {
-  await Promise.all(
-    children.map(async (child) => {
-      if (child.exitCode !== null) return
-      child.disconnect()
-      await once(child, 'exit')
-    }),
-  )
 }

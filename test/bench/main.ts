@@ -7,6 +7,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   latency: async () => (await import('./latency.ts')).latencyBench(),
   launch: async () => (await import('./launch.ts')).launchBench(),
   relay: async () => (await import('./relay.ts')).relayBench(),
+  state: async () => (await import('./state.ts')).stateBench(),
   start: async () => (await import('./start.ts')).startBench(),
 }
 

@@ -11,6 +11,8 @@ let friend: Peer
 let alice: Peer
 let bob: Peer
 let theirMessage: string
+const theirKey = b64u(16)
+const sealed = () => ({ e: 1, n: b64u(24), c: b64u(300) })
 
 beforeAll(async () => {
   broker = await testBroker('pglite:')
@@ -22,6 +24,8 @@ beforeAll(async () => {
   bob = await theirs.peer('Bob', { groups: [{ name: 'frontend' }] })
   theirMessage = (await alice.send([bob.key], 'secret', { targetSpec: '*', shared: true }))['messageId'] as string
   await bob.wire.next('push')
+  await alice.wire.ask({ type: 'set_state', version: 1, stateId: theirKey, record: sealed() })
+  await bob.wire.next('state_change')
 })
 afterAll(async () => {
   for (const peer of [me, friend, alice, bob]) await peer[Symbol.asyncDispose]()
@@ -62,6 +66,10 @@ const attempts: Record<string, (other: boolean) => Promise<Frame> | Frame> = {
   get_keyboxes: (other) => me.wire.ask({ type: 'get_keyboxes', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
   list_backs: (other) => me.wire.ask({ type: 'list_backs', id: 'a', before: 9, ...(other ? { meshId: theirs.id } : {}) }),
   request_key: (other) => me.wire.ask({ type: 'request_key', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  set_state: (other) => me.wire.ask({ type: 'set_state', id: 'a', version: 2, stateId: other ? theirKey : b64u(16), record: sealed() }),
+  get_state: (other) => me.wire.ask({ type: 'get_state', id: 'a', stateId: other ? theirKey : b64u(16) }),
+  list_state: (other) => me.wire.ask({ type: 'list_state', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  delete_state: (other) => me.wire.ask({ type: 'delete_state', id: 'a', version: 2, stateId: other ? theirKey : b64u(16), record: sealed() }),
   hello: async (other) => strip(await me.wire.ask({ ...new Peer(other ? theirs : mine, { name: 'x' }).helloFrame(b64u(32)), id: 'a' }), []),
   enrol: async (other) => me.wire.ask({ ...(other ? theirs : mine).enrolFrame(b64u(32), mine.founder), id: 'a' }),
   create_mesh: async (other) => me.wire.ask({ ...(other ? theirs : mine).createFrame(b64u(32)), id: 'a' }),
@@ -90,5 +98,7 @@ test('and nothing changed over there', async () => {
   expect((list['peers'] as Frame[]).map((peer) => peer['sessionPubkey'])).toEqual([alice.key, bob.key].toSorted())
   expect(await alice.wire.ask({ type: 'message_status', messageId: theirMessage })).toMatchObject({ recipients: [{ sessionPubkey: bob.key, rung: 'stored' }] })
   expect(await alice.wire.ask({ type: 'get_policy' })).toMatchObject({ policy: theirs.policy })
+  expect(await alice.wire.ask({ type: 'get_state', stateId: theirKey })).toMatchObject({ version: 1, writer: alice.key })
+  expect([...alice.wire.seen, ...bob.wire.seen].filter((frame) => frame.type === 'state_change')).toHaveLength(1)
   for (const peer of [alice, bob]) expect(peer.wire.seen.filter((frame) => frame.type === 'push' && frame['meshId'] !== theirs.id)).toEqual([])
 })

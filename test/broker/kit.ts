@@ -20,6 +20,7 @@ import {
   signCreate,
   signEnrol,
   signHello,
+  type Allow,
   type MemberKey,
   type RootKey,
   type SessionKey,
@@ -111,7 +112,7 @@ export async function dial(url: string, options: ClientOptions = {}): Promise<{ 
   return { wire, nonce: challenge['nonce'] as string }
 }
 
-const allow = { plaintext: false, legacyBox: false, memory: 'sealed', state: 'sealed', files: 'sealed' } as const
+const sealed: Allow = { plaintext: false, legacyBox: false, memory: 'sealed', state: 'sealed', files: 'sealed' }
 export const nobody = { members: [], invites: [], sessions: [] }
 
 /** A mesh with its keys in hand: founder, invites and members are made at will. */
@@ -123,6 +124,8 @@ export class TestMesh {
   readonly clock: Clock
   readonly adminCert: string
   policy: string
+  /** What the next policy allows. */
+  allow: Allow = sealed
 
   constructor(url: string, clock: Clock) {
     this.url = url
@@ -133,7 +136,7 @@ export class TestMesh {
   }
 
   makePolicy(v: number, revoked: Parameters<typeof issuePolicy>[0]['revoked'] = nobody, prev = v === 1 ? undefined : this.policy): string {
-    return issuePolicy({ mesh: this.id, issuer: this.root, v, prev, iat: this.clock.now(), revoked, allow, brokers: [this.url] })
+    return issuePolicy({ mesh: this.id, issuer: this.root, v, prev, iat: this.clock.now(), revoked, allow: this.allow, brokers: [this.url] })
   }
 
   createFrame(nonce: string): Frame {

@@ -23,7 +23,7 @@ test('the guide teaches each tool there is, and none that is not', () => {
 })
 
 test('the guide says how to be a good peer', () => {
-  verifies('context.group-roles', 'context.audience', 'context.priorities', 'context.replies', 'context.summaries', 'views.taught')
+  verifies('context.group-roles', 'context.audience', 'context.priorities', 'context.replies', 'context.summaries', 'context.state', 'views.taught')
   const text = guide().replaceAll('\n', ' ')
   expect(text).toMatch(/\*\*lead\*\* gathers.*\*\*member\*\* contributes.*\*\*observer\*\* reads/)
   expect(text).toMatch(/One peer by name.*`@group` when all of a team.*`\*` \(or `@all`\) rarely/)
@@ -31,6 +31,7 @@ test('the guide says how to be a good peer', () => {
   expect(text).toMatch(/`now` interrupts.*urgent only.*`next` is normal.*`low` is for information/)
   expect(text).toMatch(/`to` = the sender's name.*Stay on topic/)
   expect(text).toMatch(/Set one when you start, when your work changes/)
+  expect(text).toMatch(/Read before you ask.*With if_version a write is conditional/)
   expect(text).toMatch(/not a word of your user. It cannot grant permissions/)
   expect(text).toMatch(/`ListAgents` and `SendMessage` reach only sessions of this account on this machine/)
 })

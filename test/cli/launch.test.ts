@@ -90,11 +90,18 @@ describe('launch', () => {
     verifies('identity.session-per-launch', 'launch.behaviour-stays-local')
     const keys: string[] = []
     for (const name of ['Alice', 'Bob']) {
-      const running = launch(['--name', name, '--role', 'dev', '--groups', 'frontend:lead', '-y'], { STAY: '1' })
+      const running = launch(['--name', name, '--role', 'dev', '--groups', 'frontend:lead', '--watch', 'deploy_*, sprint', '-y'], { STAY: '1' })
       await running.printed(/started/)
       const { handover, done } = await fetchHandover(socketOf(started()))
       done()
-      expect(handover).toMatchObject({ name, role: 'dev', groups: [{ name: 'frontend', role: 'lead' }], incarnation: 1, mesh: { slug: 'local' } })
+      expect(handover).toMatchObject({
+        name,
+        role: 'dev',
+        groups: [{ name: 'frontend', role: 'lead' }],
+        watch: ['deploy_*', 'sprint'],
+        incarnation: 1,
+        mesh: { slug: 'local' },
+      })
       const again = await fetchHandover(socketOf(started()))
       expect(again.handover.incarnation).toBe(2)
       again.done()

@@ -49,5 +49,9 @@ export const clientFrames: Record<string, Record<string, unknown>> = {
   send: { id: key(22), targetSpec: '@frontend', priority: 'next', nonce: key(32), to: key(43), wraps: key(118), ciphertext: key(400) },
   send_more: { messageId: key(22), to: key(43), wraps: key(118) },
   receipt: { received: [key(22)], surfaced: [key(22)], failed: [{ messageId: key(22), reason: 'cannot_open' }] },
+  set_state: { version: 1, stateId: key(22), record: { e: 1, n: key(32), c: key(400) } },
+  get_state: { stateId: key(22) },
+  list_state: { cursor: 'c', since: 1 },
+  delete_state: { version: 2, stateId: key(22), record: { e: 1, n: key(32), c: key(400) } },
   message_status: { messageId: key(22) },
 }

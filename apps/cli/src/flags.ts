@@ -1,3 +1,4 @@
+import { parseStateKey } from '@claudemesh/protocol'
 import { InvalidArgumentError } from 'commander'
 
 const units = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
@@ -28,4 +29,19 @@ export function forms(text: string, before: Forms = {}): Forms {
 export function positive(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('expected a whole number above 0')
   return Number(text)
+}
+
+export function whole(text: string): number {
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('expected a whole number')
+  return Number(text)
+}
+
+/** Patterns of state keys, separated by commas. */
+export function patterns(text: string): string[] {
+  const list = text.split(',').map((pattern) => pattern.trim())
+  try {
+    return list.filter((pattern) => pattern !== '').map(parseStateKey)
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
+  }
 }

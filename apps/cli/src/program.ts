@@ -1,6 +1,6 @@
 import { Argument, Command, Option } from 'commander'
 import type { Context } from './context.ts'
-import { duration, forms, port, positive } from './flags.ts'
+import { duration, forms, patterns, port, positive, whole } from './flags.ts'
 import { Output, type Result } from './output.ts'
 
 const meshFlag = () => new Option('--mesh <slug>', 'which mesh, when you are in several')
@@ -97,6 +97,7 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .option('--groups <list>', 'groups to join, such as frontend:lead,reviewers')
     .addOption(meshFlag())
     .option('--join <link>', 'join this mesh first')
+    .option('--watch <patterns>', 'state keys whose changes wake it, such as deploy_*,sprint', patterns)
     .option('-q, --quiet', 'no banner')
     .option('-y, --yes', 'do not ask')
     .action(async (flags) => {
@@ -108,6 +109,7 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .addOption(nameFlag())
     .option('--role <role>', 'its role')
     .option('--groups <list>', 'groups to join')
+    .option('--watch <patterns>', 'state keys whose changes wake it', patterns)
     .action(async (flags) => (await import('./commands/mcp.ts')).mcp(context, flags))
 
   command('peers', 'list the live peers')
@@ -134,6 +136,14 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .option('--groups <list>', 'groups to join, such as frontend:lead,reviewers')
     .addOption(meshFlag())
     .action(async (flags) => (await import('./commands/inbox.ts')).inbox(context, output(flags), flags))
+  command('state', 'the shared state: get <key>, set <key> <value>, list [prefix], delete <key>, watch [pattern]')
+    .addArgument(new Argument('<action>', 'what to do').choices(['get', 'set', 'list', 'delete', 'watch']))
+    .addArgument(new Argument('[key]', 'the key, or for list its beginning, for watch a pattern such as deploy_*'))
+    .addArgument(new Argument('[value]', 'JSON, or text; - reads it from stdin'))
+    .option('--if-version <n>', 'only if this is its version; 0 = only if unset', whole)
+    .addOption(nameFlag())
+    .addOption(meshFlag())
+    .action(async (action, key, value, flags) => (await import('./commands/state.ts')).state(context, output(flags), action, [key, value], flags))
   command('call <tool>', "run one of the model's tools")
     .addArgument(new Argument('[json]', 'its arguments').default('{}'))
     .addOption(nameFlag())

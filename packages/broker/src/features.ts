@@ -4,6 +4,7 @@ import { keys } from './features/keys.ts'
 import { messages } from './features/messages.ts'
 import { peers } from './features/peers.ts'
 import { greetings, session } from './features/session.ts'
+import { state } from './features/state.ts'
 import { tableOf } from './handlers.ts'
 import type { Greeting, Ready } from './kernel.ts'
 
@@ -15,4 +16,5 @@ export const readyTable = tableOf<Ready>([
   [contract.groups, groups],
   [contract.messages, messages],
   [contract.keys, keys],
+  [contract.state, state],
 ])

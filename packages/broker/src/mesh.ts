@@ -10,6 +10,14 @@ export type GoneReason = 'left' | 'stale' | 'revoked'
 const remembered = 4096
 const updatesPerFrame = 1024
 
+/** What is to be told of one subject. */
+export interface News {
+  readonly version: number
+  readonly frame: string
+  /** Who knows it already. */
+  readonly except: Presence
+}
+
 /** One mesh in memory: who is live, who answers to which address, and what changed in this turn. */
 export class Mesh {
   readonly id: MeshId
@@ -33,6 +41,7 @@ export class Mesh {
   #changed = new Set<Presence>()
   #gone = new Map<SessionPubkey, GoneReason>()
   #updates = new Map<SessionPubkey, { update: DeliveryState; size: number }[]>()
+  #news = new Map<string, News>()
 
   constructor(row: { id: MeshId; root: RootPubkey; slug: string; policy: { token: string; body: Policy } }, { turn, nodes }: { turn: Turn; nodes: Nodes }) {
     this.id = row.id
@@ -106,6 +115,14 @@ export class Mesh {
     this.#turn.beforeWrites(this.#tell)
   }
 
+  /** Tells every connected session but the writer at the end of the turn: of one subject only the highest version. */
+  announce(subject: string, news: News): void {
+    const waiting = this.#news.get(subject)
+    if (waiting && waiting.version > news.version) return
+    this.#news.set(subject, news)
+    this.#turn.beforeWrites(this.#tell)
+  }
+
   /** The nonce under which this id was sent lately, remembering this one when there is none. */
   recent(id: MessageId, nonce: string): string | undefined {
     const known = this.#recent.get(id)
@@ -144,11 +161,14 @@ export class Mesh {
     this.#changed = new Set()
     this.#gone = new Map()
     this.#updates = new Map()
+    const news = this.#news
+    this.#news = new Map()
     for (const [sessionPubkey, reason] of gone) this.write(JSON.stringify({ type: 'peer_gone', sessionPubkey, reason }))
     for (const presence of changed) {
       const { peers, tokens } = peerTable([presence])
       this.write(JSON.stringify({ type: 'peer_update', peer: peers[0], tokens }), presence.key)
     }
+    for (const { frame, except } of news.values()) this.broadcast(frame, except)
     for (const [sender, list] of updates) {
       const presence = this.presences.get(sender)
       if (!presence?.connected) continue

@@ -4,6 +4,7 @@ import type { Kernel } from './kernel.ts'
 import { sweepKeyboxes } from './keyboxes.ts'
 import { end, tell } from './lifecycle.ts'
 import { rows } from './sql.ts'
+import { removeTombstones } from './state-rows.ts'
 import * as tables from './tables.ts'
 import { settledColumns, type Settled } from './statements.ts'
 
@@ -39,6 +40,7 @@ async function sweep(kernel: Kernel, run: number): Promise<void> {
     tell(kernel, [...(await failForgotten(kernel, now)), ...(await failOld(kernel, now))])
     await removeOld(kernel, now)
     await sweepKeyboxes(kernel.db, now - times.pendingKeyboxes, now)
+    await removeTombstones(kernel.db, now - times.tombstoneLife)
   }
   kernel.meshes.sweep(kernel.nodes.bus === undefined)
 }

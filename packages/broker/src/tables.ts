@@ -13,6 +13,7 @@ import type {
   RootPubkey,
   Rung,
   SessionPubkey,
+  StateId,
   Status,
 } from '@claudemesh/protocol'
 import type { NodeId } from './parcels.ts'
@@ -33,6 +34,8 @@ export const mesh = schema.table('mesh', {
   rootPubkey: text('root_pubkey').$type<RootPubkey>().notNull(),
   policy: text('policy').notNull(),
   policyVersion: integer('policy_version').notNull(),
+  /** The highest version of a state key whose row is gone: a key without a row goes on from here. */
+  stateFloor: integer('state_floor').notNull().default(0),
   createdAt: millis('created_at').notNull(),
 })
 
@@ -182,6 +185,45 @@ export const delivery = schema.table(
     index('delivery_queue_idx')
       .on(t.recipientPubkey, t.meshId, t.seq)
       .where(sql`rung in ('stored', 'received')`),
+  ],
+)
+
+/** Certificates of sessions that wrote something which outlives them, by the hash of the last one. */
+export const writer = schema.table(
+  'writer',
+  {
+    meshId: meshRef(),
+    hash: text('hash').notNull(),
+    chain: text('chain').array().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.meshId, t.hash] })],
+)
+
+/** One row per key of the shared state: sealed under a keyed hash of its name, or plain. Deleted keys stay for a while, so that versions go on. */
+export const state = schema.table(
+  'state',
+  {
+    meshId: meshRef(),
+    /** The keyed hash, or `=` and the key. */
+    id: text('id').$type<StateId | `=${string}`>().notNull(),
+    version: integer('version').notNull(),
+    key: text('key'),
+    value: jsonb('value'),
+    epoch: integer('epoch'),
+    nonce: text('nonce'),
+    ciphertext: text('ciphertext'),
+    deleted: boolean('deleted').notNull(),
+    sizeBytes: integer('size_bytes').notNull(),
+    writerHash: text('writer_hash').notNull(),
+    updatedByPresence: text('updated_by_presence').$type<SessionPubkey>().notNull(),
+    updatedByName: text('updated_by_name').notNull(),
+    updatedAt: millis('updated_at').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.meshId, t.id] }),
+    index('state_deleted_idx')
+      .on(t.updatedAt)
+      .where(sql`deleted`),
   ],
 )
 

@@ -7,6 +7,8 @@ export type { EpochKey, MeshKeys } from './features/keys.ts'
 export type { Author, Records, Row, Verified, Written } from './features/records.ts'
 export type { Enrolment } from './members.ts'
 export { Mesh } from './mesh.ts'
+export type { State } from './features/state.ts'
+export type { Seen, StatePin } from './state-seen.ts'
 export type { ConnectionState } from './connection-state.ts'
 export type {
   ConnectOptions,
@@ -26,4 +28,6 @@ export type {
   Resolved,
   SendOptions,
   SendResult,
+  StateEntry,
+  StateRefused,
 } from './types.ts'

@@ -7,6 +7,7 @@ import { Connection, type HelloAck } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { MeshKeys } from './features/keys.ts'
 import { Records } from './features/records.ts'
+import { State } from './features/state.ts'
 import { Inbox } from './inbox.ts'
 import { Incoming } from './incoming.ts'
 import { Invites } from './invites.ts'
@@ -39,6 +40,8 @@ export class Mesh implements AsyncDisposable {
   readonly keys: MeshKeys
   /** Seals and verifies what is stored. */
   readonly records: Records
+  /** The key-value state that all members share. */
+  readonly state: State
   readonly #o: ConnectOptions
   readonly #events: Emitter<MeshEvents>
   readonly #self: Self
@@ -106,6 +109,7 @@ export class Mesh implements AsyncDisposable {
     }
     this.keys = new MeshKeys(this.#kernel)
     this.records = new Records(this.#kernel)
+    this.state = new State(this.#kernel)
     this.invites = new Invites(this.#kernel)
     this.#receipts = new Receipts((body) => this.#connection.notify('receipt', body))
     this.inbox = new Inbox(() => this.#incoming.pump())

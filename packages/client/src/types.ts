@@ -16,6 +16,7 @@ import type {
 } from '@claudemesh/protocol'
 import type { Dial } from './dial.ts'
 import type { ConnectionState } from './connection-state.ts'
+import type { StatePin } from './state-seen.ts'
 
 /** Who a member is in one mesh; what `join` and `create` leave behind on disk. */
 export interface Identity {
@@ -53,6 +54,7 @@ export interface ConnectOptions {
   readonly dial: Dial
   readonly random?: Random
   readonly policyPin?: PolicyPin
+  readonly statePin?: StatePin
   /** Messages that an earlier process of this session showed: they are not taken in again. */
   readonly shown?: readonly MessageId[]
   /** Keep dialling when the first attempt finds no broker; otherwise `connect` rejects with `unavailable`. */
@@ -204,6 +206,25 @@ export interface InviteInfo {
   readonly revoked: boolean
 }
 
+/** A key of the shared state. */
+export interface StateEntry {
+  readonly key: string
+  /** Any JSON. */
+  readonly value: unknown
+  readonly version: number
+  /** Who wrote it: the session, by the name it bore then, and its member. */
+  readonly by: { readonly name: string; readonly member?: string; readonly session: SessionPubkey; readonly fingerprint: string }
+  readonly at: number
+  /** Whether author and time were signed by the writer; false only in a mesh whose policy asks for plain values. */
+  readonly verified: boolean
+}
+
+/** A row of the state that was not believed, and why. */
+export interface StateRefused {
+  readonly reason: ErrorCode
+  readonly message: string
+}
+
 /** What `Mesh.on` reports. */
 export interface MeshEvents {
   message: ReceivedMessage
@@ -226,6 +247,10 @@ export interface MeshEvents {
   surfaced: readonly MessageId[]
   /** Messages of a sender that did not arrive within the grace period. */
   gap: { readonly from: string; readonly session: SessionPubkey; readonly missing: number }
+  /** Somebody else wrote or deleted a key of the shared state. */
+  state: StateEntry & { readonly deleted: boolean }
+  /** A change of the state that does not verify, or that contradicts what was seen before. */
+  stateRefused: StateRefused
   connection: ConnectionState
   /** This session's own attributes or status changed. */
   me: Me

@@ -41,6 +41,8 @@ const state = z
     ver: z.int().positive(),
     prev: key32.optional(),
     ts: millis,
+    // The name the writer bore: the certificates know only its member's.
+    name: label.optional(),
     deleted: z.literal(true).optional(),
   })
   .refine((o) => (o.val === undefined) === (o.deleted === true), 'expected either a value or deleted')

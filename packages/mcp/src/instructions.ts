@@ -10,6 +10,8 @@ priority: now = urgent only, comes even through dnd; next = normal; low = for in
 
 GROUPS. list_peers shows names, roles, groups, status, summary. In a group a lead gathers and decides, a member contributes, an observer watches. join_group joins or changes your role, leave_group leaves.
 
+STATE. get_state, set_state, list_state: facts all peers share while they work. Changes come as mesh-data.
+
 YOURSELF. set_summary when your work changes: 1-2 sentences others can act on. set_status dnd to be disturbed by "now" alone.
 
 Claude Code's own ListAgents and SendMessage reach only sessions of this account on this machine; for peers named by list_peers use send_message.

@@ -4,12 +4,14 @@ import type { Mesh } from '@claudemesh/client'
 export class Notices {
   readonly #refused = new Map<string, number>()
   readonly #missing = new Map<string, number>()
+  readonly #state = new Map<string, number>()
 
   /** Counts from now on, until the returned function is called. */
   watch(mesh: Mesh): () => void {
     const offs = [
       mesh.on('refused', ({ fingerprint }) => add(this.#refused, fingerprint, 1)),
       mesh.on('gap', ({ from, missing }) => add(this.#missing, from, missing)),
+      mesh.on('stateRefused', ({ reason }) => add(this.#state, reason, 1)),
     ]
     return () => offs.forEach((off) => off())
   }
@@ -20,14 +22,21 @@ export class Notices {
     const missing = [...this.#missing]
     this.#refused.clear()
     this.#missing.clear()
+    const state = [...this.#state]
+    this.#state.clear()
     return {
       lines: [
         ...refused.map(([from, n]) => `[${count(n)} from ${from} could not be verified and ${n === 1 ? 'was' : 'were'} not shown]`),
         ...missing.map(([from, n]) => `[${count(n)} from ${from} did not arrive]`),
+        ...state.map(
+          ([reason, n]) =>
+            `[${n === 1 ? '1 change' : `${n} changes`} of the shared state could not be verified and ${n === 1 ? 'was' : 'were'} not shown: ${reason}]`,
+        ),
       ],
       giveBack: () => {
         for (const [from, n] of refused) add(this.#refused, from, n)
         for (const [from, n] of missing) add(this.#missing, from, n)
+        for (const [reason, n] of state) add(this.#state, reason, n)
       },
     }
   }

@@ -12,6 +12,7 @@ import { followActivity, hookEvent, hookTool } from './hook.ts'
 import { instructions } from './instructions.ts'
 import { Notices } from './notices.ts'
 import { Registry } from './registry.ts'
+import { StateNews } from './state-news.ts'
 import { runTool, toolList } from './tools.ts'
 
 export interface ServeOptions {
@@ -26,6 +27,8 @@ export interface ServeOptions {
   readonly ledger?: () => Ledger | undefined
   /** How much peers may make the session do; asked for once the mesh is there, sane defaults unless given. */
   readonly budget?: () => Budget | undefined
+  /** Patterns of state keys whose changes are worth waking the session; asked for once the mesh is there, none unless given. */
+  readonly watch?: () => readonly string[]
   /** Hears at each change who the session is in the mesh, for when its model forgets. */
   readonly card?: (text: string) => void
   /** The file in which the Claude Code that started this server keeps what it is doing. */
@@ -80,7 +83,7 @@ type JsonObject = { [key: string]: string | number | boolean | null | JsonObject
 
 function describe({ name, doc, input }: Tool) {
   const { $schema: _, ...inputSchema } = z.toJSONSchema(input, { io: 'input' }) as JsonObject
-  const size = name === 'check_messages' ? { 'anthropic/maxResultSizeChars': 200_000 } : {}
+  const size = name === 'check_messages' || name === 'get_state' ? { 'anthropic/maxResultSizeChars': 200_000 } : {}
   return { name, description: doc, inputSchema: { ...inputSchema, type: 'object' as const }, _meta: { 'anthropic/alwaysLoad': true, ...size } }
 }
 
@@ -88,6 +91,7 @@ function describe({ name, doc, input }: Tool) {
 class Session {
   readonly #o: ServeOptions
   readonly #notices = new Notices()
+  readonly #news: StateNews
   readonly #stops: (() => void)[] = []
   #mesh: Promise<Mesh> | undefined
   #delivery: Delivery | undefined
@@ -96,6 +100,7 @@ class Session {
 
   constructor(options: ServeOptions) {
     this.#o = options
+    this.#news = new StateNews(options.clock)
     this.#stops.push(options.clock.after(latestStart, () => this.start()))
   }
 
@@ -114,6 +119,7 @@ class Session {
       this.#stops.push(this.#notices.watch(mesh))
       this.#registry = this.#follow(mesh)
       if (this.#o.card) this.#stops.push(watchCard(mesh, clock, this.#o.card))
+      const budget = this.#o.budget?.() ?? defaultBudget
       const post = inbox ? { post: inboxSocket(inbox) } : {}
       const delivery = new Delivery({
         mesh,
@@ -121,10 +127,12 @@ class Session {
         log,
         notices: this.#notices,
         ledger: this.#o.ledger?.(),
-        budget: this.#o.budget?.() ?? defaultBudget,
+        news: this.#news,
+        budget,
         ...post,
       })
       this.#delivery = delivery
+      this.#stops.push(this.#news.watch(mesh, this.#o.watch?.() ?? [], budget, () => delivery.stateChanged()))
       this.#stops.push(() => delivery.stop())
     } catch (error) {
       log('error', 'mesh_failed', { error: error instanceof MeshError ? error.code : 'internal' })
@@ -157,7 +165,7 @@ class Session {
     try {
       const mesh = await this.#connected()
       if (name === hookTool) return text(hookEvent(mesh, this.#delivery, args, (activity) => this.#registry?.heard(activity)))
-      const result = await runTool(mesh, name, args, { notices: this.#notices, hops: this.#delivery?.hops ?? 0 })
+      const result = await runTool(mesh, name, args, { notices: this.#notices, news: this.#news, hops: this.#delivery?.hops ?? 0 })
       return text(typeof result === 'string' ? result : frameData('mesh-data', result))
     } catch (error) {
       // A hook must never hear of trouble: its text would reach the model.

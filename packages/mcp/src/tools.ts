@@ -2,6 +2,8 @@ import type { Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
 import { MeshError, check, tools, type MessageId, type Tool, type ToolInput } from '@claudemesh/protocol'
 import { framePeerMessages, longestText } from './frame.ts'
 import type { Notices } from './notices.ts'
+import type { StateNews } from './state-news.ts'
+import { getState, listState, setState } from './state-tools.ts'
 import { visible } from './visible.ts'
 
 type Tools = typeof tools
@@ -9,6 +11,7 @@ type Tools = typeof tools
 /** The turn of the session in which a tool is called. */
 export interface Turn {
   readonly notices?: Notices
+  readonly news?: StateNews
   /** What a message sent in it bears: 0 when a user began it. */
   readonly hops?: number
 }
@@ -45,9 +48,10 @@ const handlers: Handlers = {
   messages: {
     send: async (mesh, { to, message, priority, re }, { hops = 0 }) =>
       sent(await mesh.send({ to, message, hops, ...(priority === undefined ? {} : { priority }), ...(re === undefined ? {} : { re }) })),
-    check: (mesh, _input, { notices }) => checkMessages(mesh, notices),
+    check: (mesh, _input, turn) => checkMessages(mesh, turn),
     status: async (mesh, { id }) => statusOf(await mesh.status(id as MessageId)),
   },
+  state: { set: setState, get: getState, list: listState },
 }
 
 interface Entry {
@@ -111,7 +115,7 @@ function statusOf({ id, delivered, recipients }: MessageStatus): object {
   }
 }
 
-function checkMessages(mesh: Mesh, notices: Notices | undefined): string {
+function checkMessages(mesh: Mesh, { notices, news }: Turn): string {
   const frames: string[] = []
   let length = 0
   for (;;) {
@@ -124,6 +128,7 @@ function checkMessages(mesh: Mesh, notices: Notices | undefined): string {
     length += framed.length
   }
   const more = mesh.inbox.size > 0 ? [`[${mesh.inbox.size} more wait: call check_messages again]`] : []
-  const parts = [...frames, ...(notices?.drain().lines ?? []).map(visible), ...more]
+  const changes = news?.drain().text
+  const parts = [...frames, ...(notices?.drain().lines ?? []).map(visible), ...(changes === undefined ? [] : [changes]), ...more]
   return parts.length === 0 ? 'No messages wait.' : parts.join('\n\n')
 }

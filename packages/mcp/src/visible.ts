@@ -22,8 +22,12 @@ export function attribute(text: string): string {
   return visible(text).replace(/["<>\n\t]/g, escape)
 }
 
-/** JSON whose strings are `visible`: no tag and no control character in it. */
+/** JSON whose strings and names are `visible`: no tag and no control character in it. */
 export function visibleJson(value: unknown): string {
-  const text = JSON.stringify(value, (_key, item: unknown) => (typeof item === 'string' ? visible(item) : item), 1)
+  const text = JSON.stringify(value, (_key, item: unknown) => (typeof item === 'string' ? visible(item) : isRecord(item) ? visibleNames(item) : item), 1)
   return text.replace(/[<>]/g, (char) => `\\u00${char === '<' ? '3c' : '3e'}`)
 }
+
+const isRecord = (item: unknown): item is Record<string, unknown> => typeof item === 'object' && item !== null && !Array.isArray(item)
+
+const visibleNames = (item: Record<string, unknown>) => Object.fromEntries(Object.entries(item).map(([name, inner]) => [visible(name), inner]))

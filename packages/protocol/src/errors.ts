@@ -38,6 +38,13 @@ export const errors = {
   top_up_closed: row('The 30 s window for adding recipients to this message has passed.'),
   queue_full: row('A recipient’s queue is full; nothing was stored for it.', 'later'),
   rate_limited: row('Too many requests; retryAfter says when.', 'later'),
+  // what the mesh keeps
+  bad_key: row('The state key breaks the rules; the message says which.'),
+  bad_value: row('The value is nothing that JSON can say and every store can keep; the message says why.'),
+  version_conflict: row('The key has another version than the write expected; the message tells it.'),
+  rolled_back: row('The broker shows something older than this client has seen, or nothing where something must be.'),
+  wrong_form: row('The signed policy of this mesh asks for the other form, sealed or plain.'),
+  quota_exceeded: row('The mesh has used up this quota; nothing was stored, and nothing is removed to make room.'),
   // refusals of the receiver: the message is counted and reported, never rendered
   unknown_sender: row('The sender’s certificate chain is missing or does not verify.'),
   wrong_mesh: row('The message belongs to another mesh.'),
@@ -83,12 +90,19 @@ export class MeshError extends Error {
   readonly code: ErrorCode
   /** Milliseconds to wait, with `rate_limited`. */
   readonly retryAfter: number | undefined
+  /** The present version, with `version_conflict`. */
+  readonly version: number | undefined
 
-  constructor(code: ErrorCode, message: string = errors[code].doc, options: { cause?: unknown; retryAfter?: number } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string = errors[code].doc,
+    options: { cause?: unknown; retryAfter?: number | undefined; version?: number | undefined } = {},
+  ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.name = 'MeshError'
     this.code = code
     this.retryAfter = options.retryAfter
+    this.version = options.version
   }
 
   get retry(): Retry {

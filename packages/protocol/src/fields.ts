@@ -20,6 +20,9 @@ export const token = z
   .max(limits.tokenChars)
   .regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?$/, 'expected a signed token')
 
+/** What the mesh's key seals for everybody in it: epoch, nonce and ciphertext. */
+export const sealedRecord = (max: number) => z.object({ e: z.int().positive(), n: exactBytes(24), c: bytes(max) })
+
 export const chain = z.array(token).min(1).max(limits.chainTokens)
 
 /** One address of a `send`: everybody, a group, or a session. */

@@ -22,6 +22,7 @@ export const errorFrame = z.object({
   id: requestId.optional(),
   retryAfter: z.number().optional(),
   serverTime: z.number().optional(),
+  version: z.number().optional(),
 })
 
 export type Json = Record<string, unknown> & { type: string }
@@ -105,6 +106,7 @@ export function toErrorFrame(error: unknown, id?: string): z.infer<typeof errorF
     message: known.message,
     ...(id === undefined ? {} : { id }),
     ...(known.retryAfter === undefined ? {} : { retryAfter: known.retryAfter }),
+    ...(known.version === undefined ? {} : { version: known.version }),
   }
 }
 
@@ -112,5 +114,5 @@ export function toErrorFrame(error: unknown, id?: string): z.infer<typeof errorF
 export function fromErrorFrame(json: unknown): MeshError {
   const frame = check('error', errorFrame, json)
   const code: ErrorCode = isErrorCode(frame.code) ? frame.code : 'internal'
-  return new MeshError(code, frame.message || errors[code].doc, frame.retryAfter === undefined ? {} : { retryAfter: frame.retryAfter })
+  return new MeshError(code, frame.message || errors[code].doc, { retryAfter: frame.retryAfter, version: frame.version })
 }

@@ -23,6 +23,8 @@ export const fileId = z
   .string()
   .regex(/^f_[a-z2-7]{26}$/, 'expected a file id')
   .brand('FileId')
+/** A keyed hash of a state key's name: its row at the broker. */
+export const stateId = b64u(16).brand('StateId')
 export const rootPubkey = b64u(32).brand('RootPubkey')
 export const memberPubkey = b64u(32).brand('MemberPubkey')
 export const invitePubkey = b64u(32).brand('InvitePubkey')
@@ -34,6 +36,7 @@ export type PresenceId = z.infer<typeof presenceId>
 export type MessageId = z.infer<typeof messageId>
 export type ClientId = z.infer<typeof clientId>
 export type FileId = z.infer<typeof fileId>
+export type StateId = z.infer<typeof stateId>
 export type RootPubkey = z.infer<typeof rootPubkey>
 export type MemberPubkey = z.infer<typeof memberPubkey>
 export type InvitePubkey = z.infer<typeof invitePubkey>

@@ -27,6 +27,16 @@ export const limits = {
   chainTokens: 5,
   peersPerPage: 200,
   receiptsPerFrame: 1024,
+  /** UTF-8 bytes of a state value's JSON. */
+  stateValue: 64 * 1024,
+  /** Deepest nesting of a state value, and of one that travels inside frames as it is. */
+  stateDepth: 32,
+  plainStateDepth: 28,
+  /** Ciphertext of a state record: the value in a signed token, padded. */
+  stateRecord: 104 * 1024,
+  stateKeys: 10_000,
+  stateBytes: 16 * 1024 * 1024,
+  statePerPage: 200,
   queuedPerSession: 1000,
   queuedBytesPerSession: 16 * 1024 * 1024,
 } as const
@@ -48,6 +58,8 @@ export const times = {
   messageLife: 7 * 24 * 3_600_000,
   sessionLife: 24 * 3_600_000,
   sessionLifeMax: 7 * 24 * 3_600_000,
+  /** A deleted state key keeps its row this long. */
+  tombstoneLife: 30 * 24 * 3_600_000,
   inviteLife: 24 * 3_600_000,
 } as const
 

@@ -11,6 +11,7 @@ const types: [name: string, schema: z.ZodType, text: string][] = [
   ['PresenceId', ids.presenceId, '16 bytes, one per connection'],
   ['MessageId', ids.messageId, '16 bytes, derived from the sender’s session key and the `id` of its `send`'],
   ['ClientId', ids.clientId, '16 random bytes that the sender chose'],
+  ['StateId', ids.stateId, '16 bytes, a keyed hash of the key’s name'],
   ['RootPubkey', ids.rootPubkey, 'an ed25519 public key, 32 bytes'],
   ['MemberPubkey', ids.memberPubkey, 'an ed25519 public key, 32 bytes'],
   ['InvitePubkey', ids.invitePubkey, 'an ed25519 public key, 32 bytes'],
@@ -79,8 +80,8 @@ One WebSocket at \`/ws\`; each text message is one frame, a flat JSON object \`{
 - Unknown fields are ignored. An unknown type is \`bad_frame\`, as is JSON nested deeper than ${limits.jsonDepth}.
 - The broker speaks first (\`challenge\`). Before a valid \`hello\` it answers only what is marked *before hello*, in frames of at most ${limits.frameBeforeHello / 1024} KiB; later frames may have ${limits.frame / 1024} KiB.
 - Frames of one connection are handled in order. Compression is not negotiated.
-- A field marked \`?\` may be absent; none may be null.
-- A failed request is answered by \`{ "type": "error", "id", "code", "message", "retryAfter"?, "serverTime"? }\`; without \`id\` it speaks of the connection.`
+- A field marked \`?\` may be absent; none may be null but a \`value\` of the state.
+- A failed request is answered by \`{ "type": "error", "id", "code", "message", "retryAfter"?, "serverTime"?, "version"? }\`; without \`id\` it speaks of the connection.`
 
 function section(noun: string, feature: Feature): string {
   const order = ['request', 'notice', 'event']
@@ -104,13 +105,15 @@ function fields(schema: z.ZodObject): string {
 function rowsOf(object: z.ZodObject, prefix: string): string[][] {
   return Object.entries(object.shape).flatMap(([name, field]) => {
     const optional = field instanceof z.ZodOptional
-    const inner: unknown = optional ? field.unwrap() : field
+    const inner = bare(field)
     const meaning = field.description ?? (inner as z.ZodType).description ?? ''
     const element = inner instanceof z.ZodArray ? inner.element : inner
-    const nested = element instanceof z.ZodObject && nameOf(element) === undefined ? rowsOf(element, `${prefix}${name}[].`) : []
+    const nested = element instanceof z.ZodObject && nameOf(element) === undefined ? rowsOf(element, `${prefix}${name}${element === inner ? '' : '[]'}.`) : []
     return [[`\`${prefix}${name}${optional ? '?' : ''}\``, form(inner), meaning], ...nested]
   })
 }
+
+const bare = (field: unknown): unknown => (field instanceof z.ZodOptional ? bare(field.unwrap()) : field)
 
 // A described copy of a schema shares its definition.
 const nameOf = (schema: unknown) => types.find(([, type]) => schema instanceof z.ZodType && type.def === schema.def)?.[0]
@@ -126,6 +129,7 @@ function form(schema: unknown): string {
   if (schema instanceof z.ZodBoolean) return 'boolean'
   if (schema instanceof z.ZodString) return textForm(schema)
   if (schema instanceof z.ZodNumber) return 'integer'
+  if (schema instanceof z.ZodUnknown) return 'any JSON'
   throw new TypeError('the reference has no words for this kind of schema')
 }
 

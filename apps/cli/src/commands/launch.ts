@@ -38,7 +38,15 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   const start = plan({ name: persona.name, claudeArgs, env, folder: folder.path, node, script, version: context.version, handover })
   folder.write(start.files)
   placeGuide(home)
-  const session = { seed: toB64u(randomBytes(32)), sessionId: randomUUID(), home, mesh: entry, ...persona, groups: [...persona.groups] }
+  const session = {
+    seed: toB64u(randomBytes(32)),
+    sessionId: randomUUID(),
+    home,
+    mesh: entry,
+    ...persona,
+    groups: [...persona.groups],
+    ...(flags.watch ? { watch: [...flags.watch] } : {}),
+  }
   await using keys = await HandoverServer.listen(handover, session)
   void keys
   const code = await runClaude(claude, start, { cwd: context.cwd, terminal })

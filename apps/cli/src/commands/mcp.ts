@@ -14,6 +14,7 @@ export interface McpFlags {
   readonly name?: string
   readonly role?: string
   readonly groups?: string
+  readonly watch?: readonly string[]
 }
 
 /** The MCP server of one Claude Code session, on stdin and stdout, until either end closes. The mesh is loaded and joined beside the handshake, never before it. */
@@ -24,16 +25,19 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   let session: Promise<ModelSession> | undefined
   let ledger: Ledger | undefined
   let budget: Budget | undefined
+  let watch: readonly string[] = []
   const server = await serveMcp({
     mesh: async () => {
       session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags))
       const connected = await session
       ledger = connected.ledger
       budget = connected.budget
+      watch = connected.watch
       return connected.mesh
     },
     ledger: () => ledger,
     budget: () => budget,
+    watch: () => watch,
     ...(flags.handover === undefined ? {} : { card: keepCard(join(dirname(flags.handover), cardFile)) }),
     registry: join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`),
     input: context.stdin,

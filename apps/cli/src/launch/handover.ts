@@ -19,6 +19,8 @@ const handover = z.object({
   name: z.string(),
   role: z.string().optional(),
   groups: z.array(z.object({ name: z.string(), role: z.string().optional() })),
+  /** Patterns of state keys whose changes wake the session. */
+  watch: z.array(z.string()).optional(),
   /** What earlier MCP servers of the session left. */
   kept: z.object({ shown: z.array(z.string()), offered: z.array(z.string()), transcript: z.string().optional() }),
 })

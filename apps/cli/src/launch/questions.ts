@@ -7,6 +7,7 @@ export interface LaunchFlags {
   readonly groups?: string
   readonly mesh?: string
   readonly join?: string
+  readonly watch?: readonly string[]
   readonly quiet?: boolean
   readonly yes?: boolean
 }

@@ -5,6 +5,7 @@ import { ready, sessionKey } from '@claudemesh/crypto'
 import type { Context } from '../context.ts'
 import type { MeshEntry } from '../home/config.ts'
 import { policyPin } from '../home/policy-pin.ts'
+import { statePin } from '../home/state-pin.ts'
 import type { Persona } from '../launch/persona.ts'
 import { identityOf } from './identity.ts'
 
@@ -22,6 +23,7 @@ export async function connectMesh(context: Pick<Context, 'home' | 'clock'>, entr
     dial: nodeDial,
     random: nodeRandom,
     policyPin: policyPin(context.home, entry.mesh),
+    statePin: statePin(context.home, entry.mesh),
     ...extras,
   })
 }

@@ -17,6 +17,8 @@ export interface ModelSession {
   /** Only for a session that `launch` made. */
   readonly ledger?: Ledger
   readonly budget: Budget
+  /** Patterns of state keys whose changes wake it. */
+  readonly watch: readonly string[]
 }
 
 /** The session of an MCP server: the one `launch` made, or under a plain start of Claude Code one of its own. */
@@ -24,7 +26,7 @@ export async function connectModel(context: Context, flags: McpFlags, { persist 
   if (flags.handover === undefined) {
     const entry = pickMesh(loadConfig(context.home), flags.mesh ?? context.env['CLAUDEMESH_MESH'])
     const budget = loadBudget(context.home, entry.slug)
-    return { mesh: await connectMesh(context, entry, parsePersona(flags, entry.name), { persist }), budget }
+    return { mesh: await connectMesh(context, entry, parsePersona(flags, entry.name), { persist }), budget, watch: flags.watch ?? [] }
   }
   const { handover, record, done } = await fetchHandover(flags.handover)
   await ready()
@@ -35,7 +37,7 @@ export async function connectModel(context: Context, flags: McpFlags, { persist 
   const mesh = await connectMesh({ ...context, home: handover.home }, handover.mesh, personaOf(handover), extras)
   mesh.on('surfaced', (surfaced) => record({ surfaced }))
   mesh.on('connection', ({ phase }) => phase === 'closed' && done())
-  return { mesh, ledger: { offered: offered as MessageId[], transcript, record }, budget }
+  return { mesh, ledger: { offered: offered as MessageId[], transcript, record }, budget, watch: handover.watch ?? [] }
 }
 
 function personaOf(handover: Handover): Persona {

@@ -33,9 +33,9 @@ export function firstBatch(messages: readonly ReceivedMessage[], underWay: reado
 }
 
 /** As many whole messages as fit into a hook's answer, with the text. */
-export function contextOf(messages: readonly ReceivedMessage[], lines: readonly string[]): { batch: ReceivedMessage[]; text: string } {
+export function contextOf(messages: readonly ReceivedMessage[], lines: readonly string[], changes?: string): { batch: ReceivedMessage[]; text: string } {
   const batch: ReceivedMessage[] = []
-  let text = lines.map(visible).join('\n\n')
+  let text = [...lines.map(visible), ...(changes === undefined ? [] : [changes])].join('\n\n')
   for (const message of messages.toSorted((a, b) => urgency[a.priority] - urgency[b.priority])) {
     const more = [text, framePeerMessages([message])].filter((part) => part !== '').join('\n\n')
     if (more.length > maxContext) break
@@ -46,14 +46,14 @@ export function contextOf(messages: readonly ReceivedMessage[], lines: readonly 
 }
 
 /** A turn for the session's inbox. */
-export function turnOf(batch: readonly ReceivedMessage[], lines: readonly string[]): Turn {
+export function turnOf(batch: readonly ReceivedMessage[], lines: readonly string[], changes?: string): Turn {
   const frames = framePeerMessages(batch, { maxText, rest: 'read all of it with check_messages' })
   const senders = new Set(batch.map((message) => message.from.name))
   const [only = ''] = senders
   return {
-    text: [frames, ...lines.map(visible)].join('\n\n'),
+    text: [...(batch.length === 0 ? [] : [frames]), ...(changes === undefined ? [] : [changes]), ...lines.map(visible)].join('\n\n'),
     from: senders.size === 1 ? `mesh:${only}` : 'mesh',
-    priority: turnPriority[most(batch)],
+    priority: batch.length === 0 ? 'next' : turnPriority[most(batch)],
   }
 }
 

@@ -2,6 +2,7 @@ import type { Mesh, ReceivedMessage } from '@claudemesh/client'
 import type { Clock, Log, MessageId } from '@claudemesh/protocol'
 import { fits, idsInFrames } from '../frame.ts'
 import type { Notices } from '../notices.ts'
+import type { StateNews } from '../state-news.ts'
 import { attribute } from '../visible.ts'
 import { contextOf, firstBatch, maxText, turnOf } from './batch.ts'
 import { Guard, type Budget } from './guard.ts'
@@ -18,6 +19,7 @@ export interface DeliveryOptions {
   /** Absent where the session has no inbox socket. */
   readonly post?: Post
   readonly notices: Notices
+  readonly news: StateNews
   readonly ledger?: Ledger | undefined
   readonly budget: Budget
 }
@@ -102,6 +104,11 @@ export class Delivery {
     this.#lookLater()
   }
 
+  /** A change of the state came that is worth waking the session. */
+  stateChanged(): void {
+    this.#soon()
+  }
+
   /** Where Claude Code writes the session's conversation. */
   transcriptAt(path: string): void {
     if (path === this.#transcript) return
@@ -117,7 +124,7 @@ export class Delivery {
     // A user may quote a frame; a turn of ours begins with one.
     const repeated = prompt.startsWith('<peer-message ') && ids.every((id) => this.#shown.has(id))
     const hops = messages.map((message) => message.hops)
-    if (ids.length === 0) this.#causedBy = undefined
+    if (ids.length === 0) this.#causedBy = prompt.startsWith('<mesh-data ') ? 0 : undefined
     else if (this.#activity === 'idle') this.#causedBy = Math.max(0, ...hops)
     else if (this.#causedBy !== undefined) this.#causedBy = Math.max(this.#causedBy, ...hops)
     this.#o.mesh.surfaced(messages)
@@ -151,12 +158,15 @@ export class Delivery {
 
   /** What a hook's answer should put before the model: nothing while the socket works. */
   context(event: ContextEvent): string | undefined {
-    const { mesh, notices, clock, ledger } = this.#o
+    const { mesh, notices, news, clock, ledger } = this.#o
     const due = this.#showable().filter((message) => (!this.#o.post || this.#lost.has(message.id)) && !this.#inherited.has(message.id))
     // At the end of a turn the answer would begin another one.
     const wanted = event === 'Stop' ? due.filter((message) => message.priority !== 'low') : due
-    if (wanted.length === 0) return undefined
-    const { batch, text } = contextOf(wanted, notices.drain().lines)
+    // Changes of the state wait for a turn that begins anyway, unless somebody asked to be woken by them.
+    const told = event === 'UserPromptSubmit' ? news.pending : !this.#o.post && this.#mayWake
+    if (wanted.length === 0 && !told) return undefined
+    const { batch, text } = contextOf(wanted, notices.drain().lines, news.drain().text)
+    if (batch.length === 0) return text === '' ? undefined : text
     mesh.inbox.remove(batch.map((message) => message.id))
     this.#offers.add('context', batch, clock.now())
     if (event === 'Stop') this.#causedBy = Math.max(0, ...batch.map((message) => message.hops))
@@ -182,7 +192,7 @@ export class Delivery {
     if (this.#stopped) return
     this.#adoptInherited()
     this.#tellHeld()
-    if (!post || this.#posting || clock.now() < this.#retryAt || this.#waking().length === 0) return
+    if (!post || this.#posting || clock.now() < this.#retryAt || (this.#waking().length === 0 && !this.#mayWake)) return
     const urgent = this.#waking().some((message) => message.priority === 'now')
     // Those under way are seen first; what waits becomes one batch.
     if (this.#offers.on('socket').length >= (urgent ? underWay.urgent : underWay.most)) return
@@ -191,6 +201,10 @@ export class Delivery {
     this.#cancel = undefined
     if (wait === 0) void this.#postBatch(post)
     else this.#cancel = clock.after(wait, () => this.#soon())
+  }
+
+  get #mayWake(): boolean {
+    return this.#o.news.wakes && this.#o.mesh.me.status !== 'dnd'
   }
 
   /** The messages that may be shown now and are reason enough to. */
@@ -238,7 +252,7 @@ export class Delivery {
   }
 
   async #postBatch(post: Post): Promise<void> {
-    const { mesh, notices, log, clock, ledger } = this.#o
+    const { mesh, notices, news, log, clock, ledger } = this.#o
     const underWay = this.#offers.on('socket').map((offer) => offer.priority)
     const batch = firstBatch(this.#showable(), underWay)
     this.#posting = true
@@ -252,8 +266,9 @@ export class Delivery {
     const offer = this.#offers.add('socket', whole, clock.now())
     ledger?.record({ offered: ids })
     const told = notices.drain()
+    const changes = news.drain()
     try {
-      await post(turnOf(batch, told.lines))
+      await post(turnOf(batch, told.lines, changes.text))
       offer.since = clock.now()
       this.#posting = false
       this.#lookLater()
@@ -262,6 +277,7 @@ export class Delivery {
       this.#giveBack([offer])
       for (const { id } of cut) this.#announced.delete(id)
       told.giveBack()
+      changes.giveBack()
       this.#posting = false
       log('warn', 'inbox_refused', { error: error instanceof Error ? error.name : 'unknown', messages: batch.length })
       this.#retryAt = clock.now() + retryAfter
