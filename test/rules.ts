@@ -111,6 +111,16 @@ export const rules = {
   'context.summaries': { section: '8 context', says: 'They say to keep the summary meaningful.' },
   'context.lean': { section: '8 context', says: 'The whole guide is under 2,000 tokens.' },
 
+  // 5 Files: where their bytes are
+  'storage.bucket-per-mesh': {
+    section: '5',
+    says: 'Each mesh has a bucket mesh-{meshId}; persistent objects stand under shared/{fileId}/, ephemeral ones under ephemeral/{date}/{fileId}/.',
+    instead: 'each of them is called object: the name of a file is sealed',
+  },
+  'storage.ephemeral-lifecycle': { section: '5', says: 'A lifecycle rule of the bucket deletes what is ephemeral after 24 hours.' },
+  'storage.internal': { section: '5', says: 'The S3 server stands on an internal network and is invisible to clients.' },
+  'storage.compose': { section: '5', says: 'docker-compose.yml brings the broker with MinIO, its settings and a volume for it.' },
+
   // 6 WebSocket protocol
   'wire.hello': {
     section: '6 protocol',

@@ -5,6 +5,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { configFrom } from '@claudemesh/broker-app'
+import { verifies } from '../harness/verifies.ts'
 
 interface Service {
   readonly image?: string
@@ -80,6 +81,7 @@ describe('docker-compose.yml', () => {
   })
 
   test('keeps storage where the broker alone reaches it', () => {
+    verifies('storage.internal')
     expect(written.networks['storage']).toEqual({ internal: true })
     for (const [name, { networks, ports }] of services) {
       if (name === 'broker') continue
@@ -95,6 +97,7 @@ describe('docker-compose.yml', () => {
   })
 
   test.each([{}, { S3_ENDPOINT: 'seaweedfs:8333' }])('gives the broker settings that it takes (%j)', (env) => {
+    verifies('storage.compose')
     const environment = Object.entries(filled({ ...secrets, ...env }).services['broker']?.environment ?? {})
     const given = Object.fromEntries(environment.map(([name, value]) => [name, String(value)]))
     expect(configFrom(given)).toMatchObject({

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, globSync, lstatSync, mkdtempSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { openBlob } from '@claudemesh/drivers'
 import { acceptBlob, bytesOf, chunked, freshKey, store } from './blob-acceptance.ts'
 
@@ -37,13 +37,15 @@ describe('a folder of files', () => {
   })
 
   test('without a name is a temporary one, gone at the end', async () => {
-    const before = globSync(join(tmpdir(), 'claudemesh-files-*'))
+    const temporary = join(home, 'temporary')
+    mkdirSync(temporary)
+    vi.stubEnv('TMPDIR', temporary)
     const blob = await openBlob('file:')
+    vi.unstubAllEnvs()
     await store(blob, freshKey(), randomBytes(10))
-    const [folder, ...others] = globSync(join(tmpdir(), 'claudemesh-files-*')).filter((path) => !before.includes(path))
-    expect(others).toEqual([])
+    expect(globSync(`${temporary}/*/mesh-*`)).toHaveLength(1)
     await blob[Symbol.asyncDispose]()
-    expect(existsSync(folder as string)).toBe(false)
+    expect(readdirSync(temporary)).toEqual([])
   })
 
   test('an object cut short on the disk ends in an error, never in less', async () => {

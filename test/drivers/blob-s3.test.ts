@@ -6,6 +6,7 @@ import { Client } from 'minio'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBlob } from '@claudemesh/drivers'
 import { canStartS3, startS3, type S3Server } from '../harness/s3.ts'
+import { verifies } from '../harness/verifies.ts'
 import { acceptBlob, bytesOf, chunked, freshFile, freshKey, store } from './blob-acceptance.ts'
 
 const unit = 8 * 1024 * 1024
@@ -38,11 +39,14 @@ if (given !== undefined || canStartS3() || process.env['CI']) {
       }
 
       test('a mesh has a bucket of its own, which forgets what is ephemeral after a day and shows nothing to strangers', async () => {
+        verifies('storage.bucket-per-mesh', 'storage.ephemeral-lifecycle')
         await using blob = await openBlob(url)
         const key = freshKey()
         await store(blob, key, randomBytes(10))
         const bucket = `mesh-${key.mesh}`
+        await store(blob, { ...key, area: 'ephemeral', day: '2099-01-31' }, randomBytes(20))
         expect((await beside().statObject(bucket, `shared/${key.file}/object`)).size).toBe(10)
+        expect((await beside().statObject(bucket, `ephemeral/2099-01-31/${key.file}/object`)).size).toBe(20)
         expect(await beside().getBucketLifecycle(bucket)).toMatchObject({
           Rule: { Status: 'Enabled', Filter: { Prefix: 'ephemeral/' }, Expiration: { Days: 1 } },
         })
