@@ -233,6 +233,26 @@ test('of two admins who rotate at once one is first, and the other starts over',
   expect(await current(await mesh.peer('Late', { identity }))).toEqual(keys[0])
 })
 
+test('more readers than go into one request all get the new key', async () => {
+  await using mesh = await testMesh()
+  const founder = await founderOf(mesh)
+  const iat = mesh.clock.now()
+  const seeds = Array.from({ length: 257 }, () => nodeRandom(16))
+  const { mesh: id, root, member: issuer, chain } = mesh.founder
+  const issue = (seed: Uint8Array) =>
+    issueInvite({ mesh: id, invite: inviteKey(root, seed).publicKey, issuer, role: 'member', max: 1, iat, exp: iat + 3_600_000 })
+  await Promise.all(seeds.map((seed) => founder.calls.session.createInvite({ chain: [...chain, issue(seed)] })))
+  await founder.amend({ rotate: true })
+  const known = await current(founder)
+  await founder.close()
+  for (const seed of [seeds[0], seeds.at(-1)]) {
+    const link = formatInviteLink(`127.0.0.1:${mesh.broker.port}`, root, seed!)
+    const peer = await mesh.peer('Late', { identity: await enrol({ link, name: 'Late', clock: mesh.clock, dial: nodeDial, random: nodeRandom }) })
+    expect(await current(peer)).toEqual(known)
+    await peer.close()
+  }
+})
+
 test('members who join while an admin rotates are not left without the key', async () => {
   await using mesh = await testMesh()
   const founder = await founderOf(mesh)

@@ -1,7 +1,10 @@
 import { commitMeshKey, newMeshKey, sealBack, sealKeybox, verifyChain, type Epoch, type MeshKey, type Policy, type Revoked } from '@claudemesh/crypto'
-import { limits, times, type InvitePubkey, type MemberPubkey } from '@claudemesh/protocol'
+import { times, type InvitePubkey, type MemberPubkey } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
 import { listMembers } from './members.ts'
+
+// A box takes a fifth of a millisecond: more at once would hold up everything else.
+const boxesPerRequest = 256
 
 /** An epoch whose key is made and handed to the broker for every reader, but which no policy names yet. */
 export interface Prepared {
@@ -19,8 +22,8 @@ export async function prepareEpoch(kernel: Kernel, current: Policy, revoked: Rev
   const mk = commitMeshKey(mesh, number, key)
   const back = before && sealBack({ mesh, epoch: number, key, before: await keys.of(before.number), earlier: before.back, random })
   const readers = await readersOf(kernel, revoked)
-  for (let i = 0; i < readers.length; i += limits.keyboxesPerFrame) {
-    const boxes = readers.slice(i, i + limits.keyboxesPerFrame).map((reader) => {
+  for (let i = 0; i < readers.length; i += boxesPerRequest) {
+    const boxes = readers.slice(i, i + boxesPerRequest).map((reader) => {
       const { n, c } = sealKeybox({ mesh, epoch: number, key, reader, rotator: member, random })
       return { reader, n, c }
     })
