@@ -54,7 +54,7 @@ async function takeEpoch(kernel: Kernel, tx: Database, mesh: Mesh, { epoch, revo
 }
 
 /** Puts a policy that verified in force on this node: its sessions are told, and those it revokes are disconnected and forgotten as recipients. */
-export function enforce(kernel: Kernel, mesh: Mesh, policy: Mesh['policy']): void {
+function enforce(kernel: Kernel, mesh: Mesh, policy: Mesh['policy']): void {
   mesh.policy = policy
   mesh.write(JSON.stringify({ type: 'policy_changed', policy: policy.token }))
   for (const presence of mesh.presences.values()) {
