@@ -107,6 +107,13 @@ export class Mesh {
     for (const presence of this.presences.values()) if (presence.key !== except) presence.link?.session.write(frame)
   }
 
+  /** Sends some sessions a frame, wherever they are connected. */
+  tell(presences: readonly Presence[], frame: string): void {
+    for (const presence of presences) presence.link?.session.write(frame)
+    const only = presences.flatMap((presence) => (presence.link === undefined && presence.elsewhere !== undefined ? [presence.key] : []))
+    if (only.length > 0) this.nodes.toMesh(this.id, { t: 'frame', only }, frame)
+  }
+
   /** Tells a sender, on whichever node it is, what became of its message, in one frame per turn; `size` bytes have left the recipient's queue. */
   delivered(sender: SessionPubkey, update: DeliveryState, size = 0): void {
     const waiting = this.#updates.get(sender)

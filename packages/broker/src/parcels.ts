@@ -27,8 +27,10 @@ export type MeshParcel =
   | { readonly t: 'away'; readonly key: SessionPubkey; readonly epoch: number; readonly at: number }
   | { readonly t: 'gone'; readonly key: SessionPubkey; readonly epoch: number; readonly reason: GoneReason }
   | { readonly t: 'policy'; readonly token: string }
-  /** Its raw line is a frame for every connected session. */
-  | { readonly t: 'frame'; readonly except?: SessionPubkey }
+  /** Its raw line is a frame for every connected session, or for some. */
+  | { readonly t: 'frame'; readonly except?: SessionPubkey; readonly only?: readonly SessionPubkey[] }
+  /** A member waits for the mesh key: what others box for it is taken until then. */
+  | { readonly t: 'asks'; readonly member: MemberPubkey; readonly until: number }
 
 /** To the node that holds the sessions it speaks of. */
 export type NodeParcel =

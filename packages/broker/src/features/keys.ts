@@ -43,10 +43,12 @@ export const keys: Handlers<typeof contract.keys, Ready> = {
   },
 
   ask: ({ kernel, mesh, me }) => {
-    mesh.askers.set(me.memberPubkey, kernel.clock.now() + 2 * times.keyAnswer)
+    const until = kernel.clock.now() + 2 * times.keyAnswer
+    mesh.askers.set(me.memberPubkey, until)
+    kernel.nodes.toMesh(mesh.id, { t: 'asks', member: me.memberPubkey, until })
     const told = membersOnline(mesh.presences.values(), me)
     const frame = JSON.stringify({ type: 'key_wanted', memberPubkey: me.memberPubkey, chain: me.chain.slice(0, -1) })
-    for (const presence of told) presence.link?.session.write(frame)
+    mesh.tell(told, frame)
     return { asked: told.length }
   },
 }
@@ -54,7 +56,7 @@ export const keys: Handlers<typeof contract.keys, Ready> = {
 /** One connected session of each other member, some when there are many. */
 function membersOnline(presences: Iterable<Presence>, me: Presence): Presence[] {
   const one = new Map<MemberPubkey, Presence>()
-  for (const presence of presences) if (presence.link && presence.memberPubkey !== me.memberPubkey) one.set(presence.memberPubkey, presence)
+  for (const presence of presences) if (presence.connected && presence.memberPubkey !== me.memberPubkey) one.set(presence.memberPubkey, presence)
   const all = [...one.values()]
   // Others each time, so that asking again reaches those who may have it.
   const from = all.length > limits.keyAskees ? Math.floor(Math.random() * all.length) : 0
@@ -103,7 +105,10 @@ async function handOver({ kernel, mesh, me }: Ready, rows: readonly KeyboxRow[])
     if (reader === me.memberPubkey) await forgetOthers(kernel.db, mesh.id, me.memberPubkey)
     else {
       const frame = JSON.stringify({ type: 'keybox', keybox: { e: epoch, n: nonce, c: ciphertext, by } })
-      for (const presence of mesh.presences.values()) if (presence.memberPubkey === reader) presence.link?.session.write(frame)
+      mesh.tell(
+        [...mesh.presences.values()].filter((presence) => presence.memberPubkey === reader),
+        frame,
+      )
     }
   }
 }
