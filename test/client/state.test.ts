@@ -143,6 +143,20 @@ describe('versions', () => {
   })
 })
 
+test('10,000 keys and no more: what is there can be changed and deleted', async () => {
+  await using mesh = await testMesh()
+  const alice = await mesh.peer('Alice')
+  await alice.state.set('first', 1)
+  const { db } = await testStore()
+  await db.execute(sql`insert into mesh.state select mesh_id, id || n, version, key, value, epoch, nonce, ciphertext, deleted, 1, writer_hash, updated_by_presence, updated_by_name, updated_at
+    from mesh.state, generate_series(1, ${limits.stateKeys - 2}::int) n where mesh_id = ${mesh.founder.mesh}`)
+  expect(await alice.state.set('last', 1)).toEqual({ version: 1 })
+  await expect(alice.state.set('one more', 1)).rejects.toMatchObject({ code: 'quota_exceeded' })
+  expect(await alice.state.set('first', 'x'.repeat(2000))).toEqual({ version: 2 })
+  expect(await alice.state.delete('last')).toBe(true)
+  expect(await alice.state.get('first')).toMatchObject({ version: 2 })
+})
+
 test('list shows all keys by name, or those with a prefix', async () => {
   await using mesh = await testMesh()
   const alice = await mesh.peer('Alice')

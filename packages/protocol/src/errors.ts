@@ -42,7 +42,9 @@ export const errors = {
   bad_key: row('The state key breaks the rules; the message says which.'),
   bad_value: row('The value is nothing that JSON can say and every store can keep; the message says why.'),
   version_conflict: row('The key has another version than the write expected; the message tells it.'),
-  rolled_back: row('The broker shows something older than this client has seen, or nothing where something must be.'),
+  rolled_back: row(
+    'The broker shows something older than this client has seen, or nothing where something must be. After a restore from a backup, remove its file in the folder states of the claudemesh home.',
+  ),
   wrong_form: row('The signed policy of this mesh asks for the other form, sealed or plain.'),
   quota_exceeded: row('The mesh has used up this quota; nothing was stored, and nothing is removed to make room.'),
   // refusals of the receiver: the message is counted and reported, never rendered
