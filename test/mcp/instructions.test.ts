@@ -30,6 +30,7 @@ test('the instructions teach to be a good peer', async () => {
     'context.replies',
     'context.summaries',
     'context.state',
+    'context.memory',
     'views.taught',
   )
   const text = await instructionsOf('Alice')
@@ -45,6 +46,9 @@ test('the instructions teach to be a good peer', async () => {
     'get_state',
     'set_state',
     'list_state',
+    'remember',
+    'recall',
+    'forget',
   ])
     expect(text).toContain(tool)
   expect(text).toMatch(/a lead gathers.*a member contributes.*an observer watches/)

@@ -43,6 +43,7 @@ export const errors = {
   bad_value: row('The value is nothing that JSON can say and every store can keep; the message says why.'),
   version_conflict: row('The key has another version than the write expected; the message tells it.'),
   rolled_back: row('The broker shows something older than this client has seen, or nothing where something must be.'),
+  bad_memory: row('The memory or one of its tags breaks the rules; the message says which.'),
   wrong_form: row('The signed policy of this mesh asks for the other form, sealed or plain.'),
   quota_exceeded: row('The mesh has used up this quota; nothing was stored, and nothing is removed to make room.'),
   // refusals of the receiver: the message is counted and reported, never rendered
