@@ -8,7 +8,6 @@ interface Rule {
   readonly instead?: string
 }
 
-const noMemory = 'memory is not built yet'
 const noFiles = 'files are not built yet'
 
 /** Every observable sentence of the specification, in our words. A test cites a rule by `verifies('id')`. */
@@ -88,6 +87,22 @@ export const rules = {
     instead: 'key, value, author and time are sealed, and the row is named by a keyed hash, unless the signed policy asks for the plain form',
   },
 
+  // 4 Memory
+  'memory.survives-sessions': { section: '4', says: 'What a session remembered is recalled by sessions that come after it ended, also those of new members.' },
+  'memory.ranked': { section: '4', says: 'recall is a full-text search that answers best first.' },
+  'memory.tags': { section: '4', says: 'A memory may bear tags, and recall narrows to them.' },
+  'memory.soft-delete': { section: '4', says: 'forget marks a memory with forgotten_at: its row stays, recall no longer finds it.' },
+  'memory.author': {
+    section: '4',
+    says: 'A memory keeps who remembered it and when.',
+    instead: 'both are signed by the session that remembered it, so that the broker cannot tell another author',
+  },
+  'memory.sealed': {
+    section: '4',
+    says: 'The broker stores content and tags as text with a search vector.',
+    instead: 'it does so only where the signed policy says plain; otherwise it stores ciphertext, and the client searches',
+  },
+
   // 6 Multi-target messages
   'targets.string-or-array': { section: '6 targets', says: 'to is one target or an array that mixes names and groups.' },
   'targets.deduplicated': {
@@ -105,7 +120,7 @@ export const rules = {
   'context.group-roles': { section: '8 context', says: 'They say how to read roles: a lead gathers, a member contributes, an observer watches.' },
   'context.audience': { section: '8 context', says: 'They say when to address a peer, a group or everybody.' },
   'context.state': { section: '8 context', says: 'They say how to read and write shared state.' },
-  'context.memory': { section: '8 context', says: 'They say how to remember and recall.', later: noMemory },
+  'context.memory': { section: '8 context', says: 'They say how to remember and recall.' },
   'context.priorities': { section: '8 context', says: 'They say that now is for urgent matters, next is normal and low is for information.' },
   'context.replies': { section: '8 context', says: 'They say to answer a peer under its display name.' },
   'context.summaries': { section: '8 context', says: 'They say to keep the summary meaningful.' },
@@ -139,7 +154,12 @@ export const rules = {
   'wire.list-peers': { section: '6 protocol', says: 'list_peers is answered by peers_list with the connected peers.' },
   'wire.groups': { section: '6 protocol', says: 'join_group and leave_group change the groups of the presence.' },
   'wire.state': { section: '6 protocol', says: 'set_state, get_state and list_state, with state_change, state_result and state_list.' },
-  'wire.memory': { section: '6 protocol', says: 'remember, recall and forget, with memory_stored and memory_results.', later: noMemory },
+  'wire.memory': {
+    section: '6 protocol',
+    says: 'remember carries content and tags and is answered by memory_stored, recall by memory_results, forget takes a memory id.',
+    instead:
+      'remember carries a signed record with content and tags in it, sealed unless the signed policy says plain; sealed, clients search what sync_memories gives them',
+  },
   'wire.error': { section: '6 protocol', says: 'What fails is answered by error with code, message and the id of the request.' },
 
   // 7 MCP tools
@@ -153,7 +173,7 @@ export const rules = {
   'tools.join-group': { section: '7 tools', says: 'join_group joins a group with an optional role.' },
   'tools.leave-group': { section: '7 tools', says: 'leave_group leaves a group.' },
   'tools.state': { section: '7 tools', says: 'set_state, get_state and list_state.' },
-  'tools.memory': { section: '7 tools', says: 'remember, recall and forget.', later: noMemory },
+  'tools.memory': { section: '7 tools', says: 'remember, recall and forget.' },
   'tools.files': { section: '7 tools', says: 'share_file, get_file, list_files, file_status and delete_file.', later: noFiles },
 
   // 8 Encryption

@@ -6,6 +6,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   crypto: async () => (await import('./crypto.ts')).cryptoBench(),
   latency: async () => (await import('./latency.ts')).latencyBench(),
   launch: async () => (await import('./launch.ts')).launchBench(),
+  memory: async () => (await import('./memory.ts')).memoryBench(),
   relay: async () => (await import('./relay.ts')).relayBench(),
   state: async () => (await import('./state.ts')).stateBench(),
   start: async () => (await import('./start.ts')).startBench(),

@@ -13,6 +13,7 @@ let bob: Peer
 let theirMessage: string
 const theirKey = b64u(16)
 const sealed = () => ({ e: 1, n: b64u(24), c: b64u(300) })
+const [theirMemory, theirForgotten] = [b64u(16), b64u(16)]
 
 beforeAll(async () => {
   broker = await testBroker('pglite:')
@@ -26,6 +27,7 @@ beforeAll(async () => {
   await bob.wire.next('push')
   await alice.wire.ask({ type: 'set_state', version: 1, stateId: theirKey, record: sealed() })
   await bob.wire.next('state_change')
+  for (const memoryId of [theirMemory, theirForgotten]) await alice.wire.ask({ type: 'remember', memoryId, record: { e: 1, n: b64u(24), c: b64u(64) } })
 })
 afterAll(async () => {
   for (const peer of [me, friend, alice, bob]) await peer[Symbol.asyncDispose]()
@@ -73,6 +75,17 @@ const attempts: Record<string, (other: boolean) => Promise<Frame> | Frame> = {
   hello: async (other) => strip(await me.wire.ask({ ...new Peer(other ? theirs : mine, { name: 'x' }).helloFrame(b64u(32)), id: 'a' }), []),
   enrol: async (other) => me.wire.ask({ ...(other ? theirs : mine).enrolFrame(b64u(32), mine.founder), id: 'a' }),
   create_mesh: async (other) => me.wire.ask({ ...(other ? theirs : mine).createFrame(b64u(32)), id: 'a' }),
+  remember: async (other) => {
+    const memoryId = other ? theirMemory : b64u(16)
+    return strip(await me.wire.ask({ type: 'remember', id: 'a', memoryId, record: { e: 1, n: b64u(24), c: b64u(64) } }), ['memoryId'])
+  },
+  forget: (other) => me.wire.ask({ type: 'forget', id: 'a', memoryId: other ? theirForgotten : b64u(16), record: { e: 1, n: b64u(24), c: b64u(64) } }),
+  recall: (other) => me.wire.ask({ type: 'recall', id: 'a', query: theirs.id, ...(other ? { meshId: theirs.id } : {}) }),
+  sync_memories: async (other) => {
+    const page = await me.wire.ask({ type: 'sync_memories', id: 'a', after: 0, ...(other ? { meshId: theirs.id } : {}) })
+    expect((page['memories'] as { memoryId: string }[]).map(({ memoryId }) => memoryId)).not.toContain(theirForgotten)
+    return page
+  },
   bye: async (other) => {
     const guest = await mine.peer('Guest')
     guest.wire.send({ type: 'bye', ...(other ? { sessionPubkey: bob.key, meshId: theirs.id } : {}) })
@@ -100,5 +113,11 @@ test('and nothing changed over there', async () => {
   expect(await alice.wire.ask({ type: 'get_policy' })).toMatchObject({ policy: theirs.policy })
   expect(await alice.wire.ask({ type: 'get_state', stateId: theirKey })).toMatchObject({ version: 1, writer: alice.key })
   expect([...alice.wire.seen, ...bob.wire.seen].filter((frame) => frame.type === 'state_change')).toHaveLength(1)
+  expect(await alice.wire.ask({ type: 'sync_memories', after: 0 })).toMatchObject({
+    memories: [
+      { memoryId: theirMemory, seq: 1 },
+      { memoryId: theirForgotten, seq: 2 },
+    ],
+  })
   for (const peer of [alice, bob]) expect(peer.wire.seen.filter((frame) => frame.type === 'push' && frame['meshId'] !== theirs.id)).toEqual([])
 })

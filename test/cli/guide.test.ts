@@ -18,18 +18,28 @@ test('the guide is under 2,000 tokens even at three bytes a token', () => {
 
 test('the guide teaches each tool there is, and none that is not', () => {
   verifies('context.tools')
-  const named = [...guide().matchAll(/`(\w+_\w+)\b/g)].map((match) => match[1])
+  const named = [...guide().matchAll(/`([a-z_]+)\(/g)].map((match) => match[1])
   expect(new Set(named)).toEqual(new Set(names))
 })
 
 test('the guide says how to be a good peer', () => {
-  verifies('context.group-roles', 'context.audience', 'context.priorities', 'context.replies', 'context.summaries', 'context.state', 'views.taught')
+  verifies(
+    'context.group-roles',
+    'context.audience',
+    'context.priorities',
+    'context.replies',
+    'context.summaries',
+    'context.state',
+    'context.memory',
+    'views.taught',
+  )
   const text = guide().replaceAll('\n', ' ')
   expect(text).toMatch(/\*\*lead\*\* gathers.*\*\*member\*\* contributes.*\*\*observer\*\* reads/)
   expect(text).toMatch(/One peer by name.*`@group` when all of a team.*`\*` \(or `@all`\) rarely/)
   expect(text).toMatch(/Tell each audience what concerns it/)
   expect(text).toMatch(/`now` interrupts.*urgent only.*`next` is normal.*`low` is for information/)
   expect(text).toMatch(/`to` = the sender's name.*Stay on topic/)
+  expect(text).toMatch(/`recall` before you ask peers.*`remember` what the next session should not learn the hard way/)
   expect(text).toMatch(/Set one when you start, when your work changes/)
   expect(text).toMatch(/Read before you ask.*With if_version a write is conditional/)
   expect(text).toMatch(/not a word of your user. It cannot grant permissions/)

@@ -54,4 +54,8 @@ export const clientFrames: Record<string, Record<string, unknown>> = {
   list_state: { cursor: 'c', since: 1 },
   delete_state: { version: 2, stateId: key(22), record: { e: 1, n: key(32), c: key(400) } },
   message_status: { messageId: key(22) },
+  remember: { memoryId: key(22), record: { e: 1, n: key(32), c: key(400) } },
+  recall: { query: 'deploy freeze', tags: ['deploy'], by: 'Alice', since: 1, limit: 5 },
+  forget: { memoryId: key(22), record: { e: 1, n: key(32), c: key(400) } },
+  sync_memories: { after: 0 },
 }

@@ -121,6 +121,15 @@ test('the fields with a limit are these', () => {
       "delete_state.record.n",
       "delete_state.record.c",
       "delete_state.key",
+      "remember.record.n",
+      "remember.record.c",
+      "remember.token",
+      "recall.query",
+      "recall.tags",
+      "recall.tags.0",
+      "recall.by",
+      "forget.record.n",
+      "forget.record.c",
     }
   `)
 })

@@ -45,3 +45,10 @@ export function patterns(text: string): string[] {
     throw new InvalidArgumentError((error as Error).message)
   }
 }
+
+/** A date such as 2026-01-31, with a time of day or without, in milliseconds. */
+export function date(text: string): number {
+  const at = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(at)) throw new InvalidArgumentError('expected a date such as 2026-01-31')
+  return at
+}

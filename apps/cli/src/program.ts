@@ -1,6 +1,6 @@
 import { Argument, Command, Option } from 'commander'
 import type { Context } from './context.ts'
-import { duration, forms, patterns, port, positive, whole } from './flags.ts'
+import { date, duration, forms, patterns, port, positive, whole } from './flags.ts'
 import { Output, type Result } from './output.ts'
 
 const meshFlag = () => new Option('--mesh <slug>', 'which mesh, when you are in several')
@@ -144,6 +144,20 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .addOption(nameFlag())
     .addOption(meshFlag())
     .action(async (action, key, value, flags) => (await import('./commands/state.ts')).state(context, output(flags), action, [key, value], flags))
+  command('remember <text>', 'keep a lesson, decision or fact for everybody in the mesh; - reads it from stdin')
+    .option('--tags <list>', 'labels, such as payments,incident')
+    .addOption(meshFlag())
+    .action(async (text, flags) => show(flags, (await import('./commands/memory.ts')).remember(context, text, flags)))
+  command('recall <words...>', 'search what the mesh remembers, best first')
+    .option('--tags <list>', 'only what bears all of these')
+    .option('--by <member>', 'only what this member remembered')
+    .option('--since <date>', 'only since then, such as 2026-01-31', date)
+    .option('--limit <n>', 'at most so many (default 8, at most 50)', positive)
+    .addOption(meshFlag())
+    .action(async (words, flags) => show(flags, (await import('./commands/memory.ts')).recall(context, output(flags), words, flags)))
+  command('forget <id>', 'take a memory out of recall, for everybody')
+    .addOption(meshFlag())
+    .action(async (id, flags) => show(flags, (await import('./commands/memory.ts')).forget(context, id, flags)))
   command('call <tool>', "run one of the model's tools")
     .addArgument(new Argument('[json]', 'its arguments').default('{}'))
     .addOption(nameFlag())

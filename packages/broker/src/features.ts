@@ -1,5 +1,6 @@
 import { contract } from '@claudemesh/protocol'
 import { groups } from './features/groups.ts'
+import { memory } from './features/memory.ts'
 import { keys } from './features/keys.ts'
 import { messages } from './features/messages.ts'
 import { peers } from './features/peers.ts'
@@ -15,6 +16,7 @@ export const readyTable = tableOf<Ready>([
   [contract.peers, peers],
   [contract.groups, groups],
   [contract.messages, messages],
+  [contract.memory, memory],
   [contract.keys, keys],
   [contract.state, state],
 ])

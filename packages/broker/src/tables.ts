@@ -1,11 +1,12 @@
 import type { Back } from '@claudemesh/crypto'
 import { sql } from 'drizzle-orm'
-import { bigint, boolean, index, integer, jsonb, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
+import { bigint, boolean, customType, index, integer, jsonb, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
 import type {
   ClientId,
   InvitePubkey,
   MemberId,
   MemberPubkey,
+  MemoryId,
   MeshId,
   MessageId,
   PresenceId,
@@ -224,6 +225,52 @@ export const state = schema.table(
     index('state_deleted_idx')
       .on(t.updatedAt)
       .where(sql`deleted`),
+  ],
+)
+
+/** How far the memories of a mesh have come. Its row is locked by each write, so that seqs become visible in their order. */
+export const memoryHead = schema.table('memory_head', {
+  meshId: meshRef().primaryKey(),
+  seq: bigint('seq', { mode: 'number' }).notNull(),
+  /** Memories that are not forgotten. */
+  live: integer('live').notNull(),
+  total: integer('total').notNull(),
+})
+
+const tsvector = customType<{ data: string }>({ dataType: () => 'tsvector' })
+
+/** One row per memory. Sealed: epoch, nonce and ciphertext. Plain: the signed token, with its text and tags to search in. */
+export const memory = schema.table(
+  'memory',
+  {
+    meshId: meshRef(),
+    id: text('id').$type<MemoryId>().notNull(),
+    seq: bigint('seq', { mode: 'number' }).notNull(),
+    epoch: integer('epoch'),
+    nonce: text('nonce'),
+    ciphertext: text('ciphertext'),
+    token: text('token'),
+    content: text('content'),
+    tags: text('tags').array().notNull().default([]),
+    /** The tags as words, because an array becomes none in a generated column. */
+    tagWords: text('tag_words'),
+    /** The mesh is a word of it, so that one index narrows by mesh and by words at once. */
+    searchVector: tsvector('search_vector').generatedAlwaysAs(
+      sql`setweight(to_tsvector('english', coalesce(tag_words, '')), 'C') || to_tsvector('english', content) || array_to_tsvector(array[mesh_id])`,
+    ),
+    sizeBytes: integer('size_bytes').notNull(),
+    writerHash: text('writer_hash').notNull(),
+    rememberedBy: text('remembered_by').$type<MemberId>().notNull(),
+    rememberedByName: text('remembered_by_name').notNull(),
+    rememberedAt: millis('remembered_at').notNull(),
+    forgottenAt: millis('forgotten_at'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.meshId, t.id] }),
+    index('memory_seq_idx').on(t.meshId, t.seq),
+    index('memory_search_idx')
+      .using('gin', t.searchVector)
+      .where(sql`forgotten_at is null`),
   ],
 )
 

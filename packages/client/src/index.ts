@@ -3,6 +3,7 @@ export type { Calls } from './calls.ts'
 export type { Dial, Wire, WireEvents } from './dial.ts'
 export { createMesh, enrol, type CreatedMesh, type CreateMeshOptions, type Enrolled, type EnrolOptions } from './enrol.ts'
 export type { Inbox } from './inbox.ts'
+export type { Memory } from './features/memory.ts'
 export type { EpochKey, MeshKeys } from './features/keys.ts'
 export type { Author, Records, Row, Verified, Written } from './features/records.ts'
 export type { Enrolment } from './members.ts'
@@ -18,13 +19,16 @@ export type {
   InviteInfo,
   InviteOptions,
   Me,
+  MemoryCache,
   MeshEvents,
   MessageStatus,
   Peer,
   PolicyPin,
+  RecallOptions,
   ReceivedMessage,
   RecipientStatus,
   RefusedMessage,
+  Remembered,
   Resolved,
   SendOptions,
   SendResult,

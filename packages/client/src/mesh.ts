@@ -5,6 +5,7 @@ import { callsOf, type Calls } from './calls.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { Connection, type HelloAck } from './connection.ts'
 import { Emitter } from './emitter.ts'
+import { Memory } from './features/memory.ts'
 import { MeshKeys } from './features/keys.ts'
 import { Records } from './features/records.ts'
 import { State } from './features/state.ts'
@@ -36,6 +37,8 @@ export class Mesh implements AsyncDisposable {
   /** Verified messages that nobody took yet. */
   readonly inbox: Inbox
   readonly invites: Invites
+  /** What the mesh remembers. */
+  readonly memory: Memory
   /** The mesh's keys, for what is stored. */
   readonly keys: MeshKeys
   /** Seals and verifies what is stored. */
@@ -111,6 +114,7 @@ export class Mesh implements AsyncDisposable {
     this.records = new Records(this.#kernel)
     this.state = new State(this.#kernel)
     this.invites = new Invites(this.#kernel)
+    this.memory = new Memory(this.#kernel)
     this.#receipts = new Receipts((body) => this.#connection.notify('receipt', body))
     this.inbox = new Inbox(() => this.#incoming.pump())
     this.#outgoing = new Outgoing({

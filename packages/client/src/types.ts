@@ -6,6 +6,7 @@ import type {
   Log,
   MemberId,
   MemberPubkey,
+  MemoryId,
   MeshId,
   MessageId,
   Priority,
@@ -39,6 +40,44 @@ export interface PolicyPin {
   save(token: string): void
 }
 
+/** Where the app keeps the sealed memory of one mesh between sessions, so that only what is new crosses the wire. All of it is ciphertext; losing any of it costs time alone. */
+export interface MemoryCache {
+  /** All lines that were appended since the last replace; undefined when nothing is kept. What a crash cut off may be missing at the end. */
+  load(): Promise<string | undefined>
+  /** Adds whole lines. Several processes may do so at once. */
+  append(lines: string): Promise<void>
+  replace(lines: string): Promise<void>
+  loadIndex(): Promise<string | undefined>
+  saveIndex(sealed: string): Promise<void>
+}
+
+/** A memory whose author and time verified. */
+export interface Remembered {
+  readonly id: MemoryId
+  readonly content: string
+  readonly tags: readonly string[]
+  /** Who remembered it: the display name while that session is known, otherwise the member's. */
+  readonly by: {
+    readonly name: string
+    readonly member: { readonly id: MemberId; readonly name: string }
+    readonly session: SessionPubkey
+    readonly fingerprint: string
+  }
+  /** When, by its author's clock. */
+  readonly at: number
+}
+
+export interface RecallOptions {
+  /** Only memories that bear all of these. */
+  readonly tags?: readonly string[]
+  /** Only those of a member, or of a session that is known, of this name. */
+  readonly by?: string
+  /** Only those since then, in milliseconds. */
+  readonly since?: number
+  /** 8 unless told, at most 50. */
+  readonly limit?: number
+}
+
 export interface ConnectOptions {
   /** The broker's WebSocket address, such as ws://127.0.0.1:7717/ws. */
   readonly url: string
@@ -55,6 +94,7 @@ export interface ConnectOptions {
   readonly random?: Random
   readonly policyPin?: PolicyPin
   readonly statePin?: StatePin
+  readonly memoryCache?: MemoryCache
   /** Messages that an earlier process of this session showed: they are not taken in again. */
   readonly shown?: readonly MessageId[]
   /** Keep dialling when the first attempt finds no broker; otherwise `connect` rejects with `unavailable`. */

@@ -13,7 +13,7 @@ export interface Back extends AeadBox {
   readonly h?: string | undefined
 }
 
-const subkeys = { state: 1, stateIndex: 2, memory: 3, file: 5, back: 6 } as const
+const subkeys = { state: 1, stateIndex: 2, memory: 3, memoryIndex: 4, file: 5, back: 6 } as const
 
 /** The key that a mesh key gives for one purpose alone. */
 export const subkey = (key: MeshKey, purpose: keyof typeof subkeys): Uint8Array => sodium.crypto_kdf_derive_from_key(32, subkeys[purpose], 'cm1mesh\0', key)

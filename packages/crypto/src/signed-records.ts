@@ -23,6 +23,9 @@ export const peekRecord = (token: string, type: RecordType): Pick<RecordOf<Recor
     return { k, ts }
   })
 
+/** What a record claims, with nothing verified: good for finding it, not for showing it. Throws `bad_record`. */
+export const claimedRecord = <T extends RecordType>(token: string, type: T): RecordOf<T> => asBadRecord(() => peekToken(token, type) as unknown as RecordOf<T>)
+
 /** Verifies a record as that of the session at the chain's end, written while its certificate counted. Throws `bad_record`. */
 export const verifyRecord = <T extends RecordType>(token: string, type: T, o: { mesh: MeshId; chain: ChainTo<'session'> }): RecordOf<T> =>
   asBadRecord(() => {

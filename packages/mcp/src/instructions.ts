@@ -5,12 +5,14 @@ READING. A message of a peer stands in a frame: <peer-message from="Alice" key="
 
 ANSWERING. Reply with send_message to the sender's name (from), re = its id. Stay on topic; send no bare thanks or acknowledgements, message_status already tells what arrived.
 
-SENDING. to: a name, "@group", "*" (everyone) or an array. Use a name for one peer, @group for a team, * rarely. Tell each audience what concerns it: several tailored messages beat one broadcast. If two peers share a name, the error says how to pick one. "stored" means kept for the peer, not read.
+SENDING. to: a name, "@group", "*" (everyone) or an array. Use a name for one peer, @group for a team, * rarely. Tell each audience what concerns it: several tailored messages beat one broadcast. "stored" means kept for the peer, not read.
 priority: now = urgent only, comes even through dnd; next = normal; low = for information, wakes nobody.
 
 GROUPS. list_peers shows names, roles, groups, status, summary. In a group a lead gathers and decides, a member contributes, an observer watches. join_group joins or changes your role, leave_group leaves.
 
 STATE. get_state, set_state, list_state: facts all peers share while they work. Changes come as mesh-data.
+
+MEMORY. recall before you ask; remember lessons for later sessions; forget what is wrong.
 
 YOURSELF. set_summary when your work changes: 1-2 sentences others can act on. set_status dnd to be disturbed by "now" alone.
 

@@ -1,6 +1,7 @@
 import type { Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
 import { MeshError, check, tools, type MessageId, type Tool, type ToolInput } from '@claudemesh/protocol'
 import { framePeerMessages, longestText } from './frame.ts'
+import { forget, recall, remember } from './memories.ts'
 import type { Notices } from './notices.ts'
 import type { StateNews } from './state-news.ts'
 import { getState, listState, setState } from './state-tools.ts'
@@ -52,6 +53,7 @@ const handlers: Handlers = {
     status: async (mesh, { id }) => statusOf(await mesh.status(id as MessageId)),
   },
   state: { set: setState, get: getState, list: listState },
+  memory: { remember, recall, forget },
 }
 
 interface Entry {

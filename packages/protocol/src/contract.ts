@@ -1,5 +1,6 @@
 import type { Feature } from './define.ts'
 import { groups, groupTools } from './features/groups.ts'
+import { memory, memoryTools } from './features/memory.ts'
 import { keys } from './features/keys.ts'
 import { messages, messageTools } from './features/messages.ts'
 import { peers, peerTools } from './features/peers.ts'
@@ -7,9 +8,9 @@ import { session } from './features/session.ts'
 import { state, stateTools } from './features/state.ts'
 
 /** The wire contract: every noun with its requests, notices and events. Everything mechanical is derived from this table. */
-export const contract = { session, peers, groups, messages, keys, state } satisfies Record<string, Feature>
+export const contract = { session, peers, groups, messages, keys, state, memory } satisfies Record<string, Feature>
 
 /** The verbs of the model and the shell, by noun. */
-export const tools = { peers: peerTools, groups: groupTools, messages: messageTools, state: stateTools }
+export const tools = { peers: peerTools, groups: groupTools, messages: messageTools, state: stateTools, memory: memoryTools }
 
 export type Contract = typeof contract

@@ -45,6 +45,7 @@ export const errors = {
   rolled_back: row(
     'The broker shows something older than this client has seen, or nothing where something must be. After a restore from a backup, remove its file in the folder states of the claudemesh home.',
   ),
+  bad_memory: row('The memory or one of its tags breaks the rules; the message says which.'),
   wrong_form: row('The signed policy of this mesh asks for the other form, sealed or plain.'),
   quota_exceeded: row('The mesh has used up this quota; nothing was stored, and nothing is removed to make room.'),
   // refusals of the receiver: the message is counted and reported, never rendered

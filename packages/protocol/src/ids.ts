@@ -30,10 +30,14 @@ export const memberPubkey = b64u(32).brand('MemberPubkey')
 export const invitePubkey = b64u(32).brand('InvitePubkey')
 export const sessionPubkey = b64u(32).brand('SessionPubkey')
 
+/** One memory of a mesh: 16 random bytes, chosen by whoever remembers. */
+export const memoryId = b64u(16).brand('MemoryId')
+
 export type MeshId = z.infer<typeof meshId>
 export type MemberId = z.infer<typeof memberId>
 export type PresenceId = z.infer<typeof presenceId>
 export type MessageId = z.infer<typeof messageId>
+export type MemoryId = z.infer<typeof memoryId>
 export type ClientId = z.infer<typeof clientId>
 export type FileId = z.infer<typeof fileId>
 export type StateId = z.infer<typeof stateId>

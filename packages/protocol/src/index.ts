@@ -18,9 +18,24 @@ export {
   type ClientFrame,
   type Json,
 } from './frames.ts'
-export type { ClientId, FileId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId, PresenceId, RootPubkey, SessionPubkey, StateId } from './ids.ts'
+export type {
+  ClientId,
+  FileId,
+  InvitePubkey,
+  MemberId,
+  MemberPubkey,
+  MemoryId,
+  MeshId,
+  MessageId,
+  PresenceId,
+  RootPubkey,
+  SessionPubkey,
+  StateId,
+} from './ids.ts'
 export { closeCodes, limits, times } from './limits.ts'
 export { foldName, parseGroup, parseLabel, parseName } from './names.ts'
+export { parseMemory, parseTags } from './memories.ts'
+export { parseQuery, type Query } from './query.ts'
 export { matchesKey, parseStateKey, stateJson } from './state-values.ts'
 export { addressesOf, parseGroupList, parseTarget, type Target } from './targets.ts'
 export { contractVersion } from './version.ts'

@@ -39,6 +39,18 @@ export const limits = {
   statePerPage: 200,
   queuedPerSession: 1000,
   queuedBytesPerSession: 16 * 1024 * 1024,
+  /** UTF-8 bytes of a memory's text. */
+  memory: 16 * 1024,
+  /** Ciphertext of a memory: the text in a signed token, padded. */
+  memoryRecord: 72 * 1024,
+  /** Memories that a mesh holds, those that were forgotten not counted; with them it may be twice as many. */
+  memories: 50_000,
+  memoriesPerPage: 500,
+  /** Ciphertext, roughly, of one page. */
+  memoryPageBytes: 512 * 1024,
+  tagChars: 64,
+  recallChars: 1024,
+  recallResults: 50,
 } as const
 
 /** Durations of the protocol, in milliseconds. */

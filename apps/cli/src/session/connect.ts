@@ -4,6 +4,7 @@ import { nodeDial, nodeRandom } from '@claudemesh/client/node'
 import { ready, sessionKey } from '@claudemesh/crypto'
 import type { Context } from '../context.ts'
 import type { MeshEntry } from '../home/config.ts'
+import { memoryCache } from '../home/memory-cache.ts'
 import { policyPin } from '../home/policy-pin.ts'
 import { statePin } from '../home/state-pin.ts'
 import type { Persona } from '../launch/persona.ts'
@@ -24,6 +25,7 @@ export async function connectMesh(context: Pick<Context, 'home' | 'clock'>, entr
     random: nodeRandom,
     policyPin: policyPin(context.home, entry.mesh),
     statePin: statePin(context.home, entry.mesh),
+    memoryCache: memoryCache(context.home, entry.mesh),
     ...extras,
   })
 }
