@@ -27,6 +27,8 @@ export type MeshParcel =
   | { readonly t: 'away'; readonly key: SessionPubkey; readonly epoch: number; readonly at: number }
   | { readonly t: 'gone'; readonly key: SessionPubkey; readonly epoch: number; readonly reason: GoneReason }
   | { readonly t: 'policy'; readonly token: string }
+  /** Mail of that member waits for a session that shows it. */
+  | { readonly t: 'mail'; readonly member: MemberPubkey }
   /** Its raw line is a frame for every connected session. */
   | { readonly t: 'frame'; readonly except?: SessionPubkey }
 

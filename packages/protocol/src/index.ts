@@ -18,7 +18,20 @@ export {
   type ClientFrame,
   type Json,
 } from './frames.ts'
-export type { ClientId, FileId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId, PresenceId, RootPubkey, SessionPubkey, StateId } from './ids.ts'
+export type {
+  ClientId,
+  FileId,
+  InvitePubkey,
+  MemberId,
+  MemberPubkey,
+  MeshId,
+  MessageId,
+  PresenceId,
+  RecipientPubkey,
+  RootPubkey,
+  SessionPubkey,
+  StateId,
+} from './ids.ts'
 export { closeCodes, limits, times } from './limits.ts'
 export { foldName, parseGroup, parseLabel, parseName } from './names.ts'
 export { matchesKey, parseStateKey, stateJson } from './state-values.ts'
