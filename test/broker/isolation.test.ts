@@ -46,6 +46,7 @@ const attempts: Record<string, (other: boolean) => Promise<Frame> | Frame> = {
     return me.wire.ask({ type: 'get_policy', id: 'a' })
   },
   list_peers: (other) => me.wire.ask({ type: 'list_peers', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  list_members: (other) => me.wire.ask({ type: 'list_members', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
   join_group: async (other) => strip(await me.wire.ask({ type: 'join_group', id: 'a', name: 'x', presence: other ? alice.presence() : 'a.b' }), ['message']),
   leave_group: async (other) => strip(await me.wire.ask({ type: 'leave_group', id: 'a', name: 'x', presence: other ? alice.presence() : 'a.b' }), ['message']),
   set_summary: async (other) =>
@@ -56,7 +57,6 @@ const attempts: Record<string, (other: boolean) => Promise<Frame> | Frame> = {
   create_invite: async (other) =>
     strip(await me.wire.ask({ type: 'create_invite', id: 'a', chain: other ? theirs.invite().chain : ['a.b', 'a.b'] }), ['message']),
   list_invites: (other) => me.wire.ask({ type: 'list_invites', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
-  list_members: (other) => me.wire.ask({ type: 'list_members', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
   put_keyboxes: (other) =>
     me.wire.ask({
       type: 'put_keyboxes',

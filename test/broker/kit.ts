@@ -26,7 +26,7 @@ import {
   type SessionKey,
 } from '@claudemesh/crypto'
 import { openStore } from '@claudemesh/drivers'
-import type { ClientId, Clock, MeshId, SessionPubkey } from '@claudemesh/protocol'
+import type { ClientId, Clock, MeshId, RecipientPubkey, SessionPubkey } from '@claudemesh/protocol'
 import { TestClock } from '../harness/clock.ts'
 
 await ready()
@@ -218,6 +218,7 @@ export interface PeerOptions {
   member: { key: MemberKey; chain: string[] }
   session: SessionKey
   life: number
+  mail: boolean
 }
 
 /** One session of a mesh, down to its keys and its socket. */
@@ -231,12 +232,15 @@ export class Peer implements AsyncDisposable {
   readonly chain: string[]
   groups: { name: string; role?: string }[]
   seq = 0
+  /** Whether it shows mail for its member. */
+  readonly mail: boolean
   #wire: Wire | undefined
 
   constructor(mesh: TestMesh, options: Partial<PeerOptions> & { name: string }) {
     this.mesh = mesh
     this.name = options.name
     this.groups = options.groups ?? []
+    this.mail = options.mail ?? false
     this.member = options.member ?? mesh.founder
     this.session = options.session ?? sessionKey(random(32))
     this.keys = new PairKeys(this.session)
@@ -280,6 +284,7 @@ export class Peer implements AsyncDisposable {
       ...transcript,
       chain: this.chain,
       presence: this.presence(),
+      ...(this.mail ? { mail: true } : {}),
       ...signHello({ mesh: mesh.id, member: member.key, session, nonce, ...transcript }),
       ...changes,
     }
@@ -295,9 +300,9 @@ export class Peer implements AsyncDisposable {
 
   /** A sealed `send` frame to these sessions. */
   sendFrame(
-    to: SessionPubkey[],
+    to: RecipientPubkey[],
     text: string,
-    options: { targetSpec?: string | string[]; id?: ClientId; priority?: 'now' | 'next' | 'low'; volatile?: boolean; shared?: boolean } = {},
+    options: { members?: number; targetSpec?: string | string[]; id?: ClientId; priority?: 'now' | 'next' | 'low'; volatile?: boolean; shared?: boolean } = {},
   ): Frame {
     const id = options.id ?? clientId()
     const priority = options.priority ?? 'next'
@@ -320,12 +325,13 @@ export class Peer implements AsyncDisposable {
       ...(options.volatile ? { volatile: true } : {}),
       nonce,
       to: sealed.to,
+      ...(options.members === undefined ? {} : { members: options.members }),
       ...(wraps === undefined ? {} : { wraps }),
       ciphertext,
     }
   }
 
-  async send(to: SessionPubkey[], text: string, options: Parameters<Peer['sendFrame']>[2] = {}): Promise<Frame> {
+  async send(to: RecipientPubkey[], text: string, options: Parameters<Peer['sendFrame']>[2] = {}): Promise<Frame> {
     return this.wire.ask(this.sendFrame(to, text, options))
   }
 

@@ -7,7 +7,7 @@ interface Waiter {
   readonly resolve: (body: never) => void
 }
 
-const names: Name[] = ['message', 'refused', 'peer', 'delivery', 'gap', 'connection', 'me', 'policy', 'surfaced', 'state', 'stateRefused']
+const names: Name[] = ['message', 'refused', 'peer', 'delivery', 'gap', 'connection', 'me', 'policy', 'surfaced', 'outbox', 'state', 'stateRefused']
 const recorders = new WeakMap<Mesh, Map<Name, { seen: unknown[]; waiters: Waiter[] }>>()
 
 /** Keeps every event of a mesh from now on, so that `next` misses none. */

@@ -118,6 +118,7 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .action(async (flags) => show(flags, (await import('./commands/peers.ts')).peers(context, flags)))
   command('send <to> <text>', 'send a message: to a name, @group or *; - reads the text from stdin')
     .option('--lines', 'send each line of stdin as a message')
+    .option('--durable', 'if nobody online bears the name but a member does: mail for their next session')
     .addOption(nameFlag())
     .addOption(new Option('--priority <priority>', 'how urgent').choices(['now', 'next', 'low']))
     .addOption(new Option('--wait <rung>', 'return when it is').choices(['stored', 'received', 'surfaced']).default('stored'))
@@ -126,6 +127,9 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
   command('trace <id>', 'show each step of a message you sent, and where it stopped')
     .addOption(meshFlag())
     .action(async (id, flags) => show(flags, (await import('./commands/trace.ts')).trace(context, id, flags)))
+  command('outbox [action]', 'list what waits on this machine for a broker that is away; clear drops it')
+    .addOption(meshFlag())
+    .action(async (action, flags) => show(flags, (await import('./commands/outbox.ts')).outbox(context, action, flags)))
   command('continue', 'let through the messages that wait because their senders are over the budget').action(async (flags) =>
     show(flags, (await import('./commands/continue.ts')).letContinue(context)),
   )

@@ -1,5 +1,6 @@
 import { closeCodes, MeshError } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
+import { holderFor } from './mail.ts'
 import type { Mesh } from './mesh.ts'
 import type { MeshParcel, NodeId, NodeParcel, Parcel } from './parcels.ts'
 import { adopt } from './policy.ts'
@@ -15,6 +16,7 @@ export function takeForMesh(kernel: Kernel, mesh: Mesh, { parcel, raw }: Parcel<
   else if (parcel.t === 'presence') take(kernel, mesh, parcel.presence, from)
   else if (parcel.t === 'away') wentAway(kernel, mesh, parcel)
   else if (parcel.t === 'gone') gone(mesh, parcel)
+  else if (parcel.t === 'mail') holderFor(mesh, parcel.member)?.link?.feed.again()
   else {
     const presence = mesh.presences.get(parcel.key)
     if (presence?.epoch !== parcel.epoch || presence.link) return

@@ -1,9 +1,10 @@
-import { and, asc, eq, gt } from 'drizzle-orm'
-import type { Log, MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
+import { and, asc, eq, gt, inArray, or } from 'drizzle-orm'
+import type { Log, MemberPubkey, MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
+import { claimMail } from './mail.ts'
 import type { Mesh } from './mesh.ts'
 import type { Outbox } from './outbox.ts'
 import type { Database } from './ports.ts'
-import { pushHead, tailOf } from './push.ts'
+import { mailMark, pushHead, tailOf } from './push.ts'
 import { delivery, inQueue, message, presence } from './tables.ts'
 import type { Writer } from './writer.ts'
 
@@ -16,6 +17,7 @@ interface Held {
   readonly id: MessageId
   readonly head: string
   readonly tail: Buffer
+  readonly mail: boolean
 }
 
 /**
@@ -27,28 +29,34 @@ export class Feed {
   readonly #mesh: Mesh
   readonly #me: SessionPubkey
   readonly #outbox: Outbox
+  /** The member whose mail this session shows. */
+  readonly #member: MemberPubkey | undefined
   /** Pushed on this connection, and neither surfaced nor refused yet. */
   readonly #pushed = new Set<MessageId>()
   /** Left to the queue while it was being read; what no page shows was committed behind the cursor, by another writer. */
   readonly #skipped = new Set<MessageId>()
+  /** Of these, those for the member. */
+  readonly #mail = new Set<MessageId>()
+  #again = false
   #mode: 'behind' | 'reading' | 'holding' | 'live' | 'closed' = 'behind'
   #held: Held[] = []
   /** How often the way from other nodes had been in doubt when this feed last began. */
   #doubts: number
   #wake: (() => void) | undefined
 
-  constructor(env: { db: Database; writer: Writer; log: Log }, mesh: Mesh, me: SessionPubkey, outbox: Outbox) {
+  constructor(env: { db: Database; writer: Writer; log: Log }, mesh: Mesh, me: SessionPubkey, outbox: Outbox, member?: MemberPubkey) {
     this.#env = env
     this.#mesh = mesh
     this.#me = me
     this.#outbox = outbox
     this.#doubts = mesh.nodes.doubts
+    this.#member = member
   }
 
   /** Pushes a stored message now, or leaves it to the queue. */
-  push(id: MessageId, head: string, tail: Buffer): void {
+  push(id: MessageId, head: string, tail: Buffer, mail = false): void {
     if (this.#mode === 'holding') {
-      if (this.#held.length < holdAtMost) this.#held.push({ id, head, tail })
+      if (this.#held.length < holdAtMost) this.#held.push({ id, head, tail, mail })
       else {
         for (const held of this.#held) this.#skipped.add(held.id)
         this.#held = []
@@ -67,7 +75,9 @@ export class Feed {
     const before = this.#pushed.size
     this.#pushed.add(id)
     // Another node may hand over what the queue has shown already.
-    if (this.#pushed.size > before) this.#outbox.write(head, tail)
+    if (this.#pushed.size === before) return
+    if (mail) this.#mail.add(id)
+    this.#outbox.write(head, tail)
   }
 
   /** Pushes what another node handed over. Since `doubts` last grew something may have been lost on the way, so the queue, in order, comes first. */
@@ -87,9 +97,10 @@ export class Feed {
     return true
   }
 
-  /** Reads the queue again from its beginning: pushes of other nodes may have been lost. */
+  /** Reads the queue again from its beginning: pushes of other nodes may have been lost, or another session let go of mail. */
   again(): void {
     if (this.#mode === 'live') this.#mode = 'behind'
+    else this.#again = true
     this.catchUp()
   }
 
@@ -101,6 +112,12 @@ export class Feed {
   /** The peer is done with this message. */
   taken(id: MessageId): void {
     this.#pushed.delete(id)
+    this.#mail.delete(id)
+  }
+
+  /** Whether what was pushed under this id is mail for the member. */
+  isMail(id: MessageId): boolean {
+    return this.#mail.has(id)
   }
 
   /** Reads the queue, unless that is under way; called at the beginning and whenever the socket has drained. */
@@ -122,15 +139,17 @@ export class Feed {
 
   async #read(): Promise<void> {
     let after = 0
+    await this.#claim()
     for (;;) {
       await this.#env.writer.settled()
-      const page = await queuePage(this.#env.db, this.#mesh.id, this.#me, after)
+      const page = await queuePage(this.#env.db, this.#mesh.id, { me: this.#me, member: this.#member }, after)
       if (this.#closed) return
       for (const row of page) {
         after = row.seq
         if (!this.#pushed.has(row.messageId)) this.#outbox.write(this.#frameOf(row))
         this.#pushed.add(row.messageId)
         this.#skipped.delete(row.messageId)
+        if (row.mail) this.#mail.add(row.messageId)
       }
       if (this.#outbox.full) await this.#drained()
       if (this.#closed) return
@@ -147,7 +166,15 @@ export class Feed {
     const held = this.#held
     this.#held = []
     this.#mode = 'live'
-    for (const { id, head, tail } of held) if (!this.#pushed.has(id)) this.push(id, head, tail)
+    for (const { id, head, tail, mail } of held) if (!this.#pushed.has(id)) this.push(id, head, tail, mail)
+    if (this.#again) this.again()
+  }
+
+  async #claim(): Promise<void> {
+    this.#again = false
+    if (this.#member === undefined) return
+    await this.#env.writer.settled()
+    await claimMail(this.#env.db, this.#mesh.id, this.#member, this.#me)
   }
 
   get #closed(): boolean {
@@ -166,12 +193,14 @@ export class Feed {
   #frameOf(row: Row): string {
     const proof = row.chain && row.presence ? `,"chain":${JSON.stringify(row.chain)},"presence":"${row.presence}"` : ''
     const wrap = row.wrap === null ? '' : `,"wrap":"${row.wrap}"`
-    return pushHead(this.#mesh.id, row) + wrap + proof + tailOf(row.ciphertext)
+    return pushHead(this.#mesh.id, row) + wrap + (row.mail ? mailMark : '') + proof + tailOf(row.ciphertext)
   }
 }
 
-/** The oldest stored messages of a session's queue beyond `after`, each with what proves its sender. */
-function queuePage(db: Database, mesh: MeshId, me: SessionPubkey, after: number) {
+/** The oldest stored messages of a session's queue, and of the mail it holds, beyond `after`, each with what proves its sender. */
+function queuePage(db: Database, mesh: MeshId, { me, member }: { me: SessionPubkey; member: MemberPubkey | undefined }, after: number) {
+  const own = eq(delivery.recipientPubkey, me)
+  const due = member === undefined ? own : and(inArray(delivery.recipientPubkey, [me, member]), or(own, eq(delivery.holder, me)))
   return db
     .select({
       seq: delivery.seq,
@@ -183,6 +212,7 @@ function queuePage(db: Database, mesh: MeshId, me: SessionPubkey, after: number)
       createdAt: message.createdAt,
       nonce: message.nonce,
       wrap: delivery.wrap,
+      mail: delivery.mail,
       ciphertext: message.ciphertext,
       chain: presence.chain,
       presence: presence.presence,
@@ -190,7 +220,7 @@ function queuePage(db: Database, mesh: MeshId, me: SessionPubkey, after: number)
     .from(delivery)
     .innerJoin(message, and(eq(message.meshId, delivery.meshId), eq(message.id, delivery.messageId)))
     .leftJoin(presence, and(eq(presence.meshId, delivery.meshId), eq(presence.sessionPubkey, delivery.senderPubkey)))
-    .where(and(eq(delivery.meshId, mesh), eq(delivery.recipientPubkey, me), inQueue, gt(delivery.seq, after)))
+    .where(and(eq(delivery.meshId, mesh), due, inQueue, gt(delivery.seq, after)))
     .orderBy(asc(delivery.seq))
     .limit(pageSize)
 }

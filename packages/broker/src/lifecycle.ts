@@ -1,5 +1,6 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { times, type PresenceId, type SessionPubkey } from '@claudemesh/protocol'
+import { offerMail } from './mail.ts'
 import type { Kernel } from './kernel.ts'
 import type { GoneReason, Mesh } from './mesh.ts'
 import type { Presence } from './presence.ts'
@@ -32,7 +33,7 @@ export function linger(kernel: Kernel, mesh: Mesh, presence: Presence, from: num
     }
     kernel.log('info', 'presence_stale', { mesh: mesh.id, session: presence.key })
     mesh.remove(presence, 'stale')
-    save(kernel, mesh, presence, { live: false })
+    save(kernel, mesh, presence, { live: false }, () => offerMail(mesh, presence))
   })
 }
 
@@ -48,13 +49,16 @@ export function end(
   mesh.remove(presence, reason)
   presence.link = undefined
   presence.elsewhere = undefined
-  save(kernel, mesh, presence, { live: false, disconnectedAt: kernel.clock.now() }, () => mesh.nodes.toMesh(mesh.id, { t: 'gone', key, epoch, reason }))
+  save(kernel, mesh, presence, { live: false, disconnectedAt: kernel.clock.now() }, () => {
+    mesh.nodes.toMesh(mesh.id, { t: 'gone', key, epoch, reason })
+    offerMail(mesh, presence)
+  })
   kernel.writer
     .after(async () => {
       const failed = await rows<Settled>(
         kernel.db,
         sql`update mesh.delivery d set rung = 'failed', reason = ${why}, at = ${kernel.clock.now()}::bigint
-          where d.mesh_id = ${mesh.id} and d.recipient_pubkey = ${presence.key} and d.rung in ('stored', 'received') returning ${settledColumns}`,
+          where d.mesh_id = ${mesh.id} and d.recipient_pubkey = ${presence.key} and not d.mail and d.rung in ('stored', 'received') returning ${settledColumns}`,
       )
       tell(kernel, failed)
     })
@@ -65,14 +69,16 @@ export function end(
 export function tell(kernel: Pick<Kernel, 'meshes'>, settled: readonly Settled[]): void {
   for (const row of settled) {
     const mesh = kernel.meshes.peek(row.mesh_id)
-    const recipient = mesh?.presences.get(row.recipient_pubkey)
+    const session = row.mail ? undefined : mesh?.presences.get(row.recipient_pubkey as SessionPubkey)
+    const recipient = session ?? mesh?.mailboxes.get(row.recipient_pubkey)
     const size = row.rung === 'received' ? 0 : row.size_bytes
     if (recipient && row.rung !== 'received') {
       recipient.unqueue(size)
-      recipient.link?.feed.taken(row.message_id)
+      session?.link?.feed.taken(row.message_id)
     }
+    const to = { sessionPubkey: row.recipient_pubkey as SessionPubkey, ...(row.mail ? { mail: true } : {}) }
     const reason = row.reason === null ? {} : { reason: row.reason }
-    mesh?.delivered(row.sender_pubkey, { messageId: row.message_id, sessionPubkey: row.recipient_pubkey, rung: row.rung, at: row.at, ...reason }, size)
+    mesh?.delivered(row.sender_pubkey, { messageId: row.message_id, ...to, rung: row.rung, at: row.at, ...reason }, size)
   }
 }
 

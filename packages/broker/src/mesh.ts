@@ -1,5 +1,6 @@
-import type { DeliveryState, MemberPubkey, MeshId, MessageId, RootPubkey, SessionPubkey } from '@claudemesh/protocol'
+import type { DeliveryState, MemberPubkey, MeshId, MessageId, RecipientPubkey, RootPubkey, SessionPubkey } from '@claudemesh/protocol'
 import type { Policy } from '@claudemesh/crypto'
+import type { Mailbox } from './mail.ts'
 import { peerTable, type Presence } from './presence.ts'
 import type { Nodes } from './nodes.ts'
 import type { Turn } from './turn.ts'
@@ -30,6 +31,8 @@ export class Mesh {
   readonly askers = new Map<MemberPubkey, number>()
   /** In order of arrival. */
   readonly presences = new Map<SessionPubkey, Presence>()
+  /** Of members that mail was sent to lately. */
+  readonly mailboxes = new Map<RecipientPubkey, Mailbox>()
   readonly #byAddress = new Map<string, Set<Presence>>()
   readonly #recent = new Map<MessageId, string>()
   /** The way to the other nodes that host it. */

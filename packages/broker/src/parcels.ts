@@ -31,6 +31,8 @@ export type MeshParcel =
   | { readonly t: 'frame'; readonly except?: SessionPubkey; readonly only?: readonly SessionPubkey[] }
   /** A member waits for the mesh key: what others box for it is taken until then. */
   | { readonly t: 'asks'; readonly member: MemberPubkey; readonly until: number }
+  /** Mail of that member waits for a session that shows it. */
+  | { readonly t: 'mail'; readonly member: MemberPubkey }
 
 /** To the node that holds the sessions it speaks of. */
 export type NodeParcel =

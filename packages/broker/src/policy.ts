@@ -5,6 +5,7 @@ import { verifyIn } from './chains.ts'
 import type { Kernel } from './kernel.ts'
 import { beginEpoch, forgetReaders, unprovided } from './keyboxes.ts'
 import { end } from './lifecycle.ts'
+import { failRevokedMail } from './mail.ts'
 import type { Mesh } from './mesh.ts'
 import type { Database } from './ports.ts'
 import * as tables from './tables.ts'
@@ -27,6 +28,7 @@ export async function replacePolicy(kernel: Kernel, mesh: Mesh, token: string): 
   })
   enforce(kernel, mesh, { token, body })
   kernel.nodes.toMesh(mesh.id, { t: 'policy', token })
+  await failRevokedMail(kernel, mesh)
 }
 
 /** Holds the policy as it is until the transaction ends. Throws `policy_conflict` when it is not the one in force any more. */

@@ -37,6 +37,8 @@ export class Presence {
   cancelLinger: () => void = () => {}
   /** When newer connections took this session over, lately. */
   swaps: number[] = []
+  /** It shows mail for its member. */
+  showsMail = false
   /** What the durable queue holds for it. */
   queued = { count: 0, bytes: 0 }
   #signed: Signed

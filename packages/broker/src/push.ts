@@ -8,6 +8,9 @@ export function pushHead(
   return `{"type":"push","messageId":"${m.messageId}","id":"${m.id}","meshId":"${meshId}","senderPubkey":"${m.senderPubkey}","priority":"${m.priority}","targetSpec":${m.targetSpec},"createdAt":${m.createdAt},"nonce":"${m.nonce}"`
 }
 
+/** Tells the client that the wrap is for its member. */
+export const mailMark = ',"mail":true'
+
 /** A push frame's end, which all recipients of one message share. */
 export function tailOf(ciphertext: string): string {
   return `,"ciphertext":"${ciphertext}"}`

@@ -1,5 +1,5 @@
 import { and, eq, inArray, sql } from 'drizzle-orm'
-import type { MeshId, SessionPubkey } from '@claudemesh/protocol'
+import type { MeshId, RecipientPubkey } from '@claudemesh/protocol'
 import type { Database } from './ports.ts'
 import { delivery, inQueue } from './tables.ts'
 
@@ -8,13 +8,13 @@ export interface Queued {
   bytes: number
 }
 
-/** What the durable queue holds for a session. */
-export async function queueOf(db: Database, mesh: MeshId, session: SessionPubkey): Promise<Queued> {
+/** What the durable queue holds for a session, or as mail for a member. */
+export async function queueOf(db: Database, mesh: MeshId, session: RecipientPubkey): Promise<Queued> {
   return (await queuesOf(db, mesh, [session])).get(session) ?? { count: 0, bytes: 0 }
 }
 
 /** What the durable queue holds for each of these sessions of a mesh; those without anything are not listed. */
-export async function queuesOf(db: Database, mesh: MeshId, sessions: readonly SessionPubkey[]): Promise<Map<SessionPubkey, Queued>> {
+export async function queuesOf(db: Database, mesh: MeshId, sessions: readonly RecipientPubkey[]): Promise<Map<RecipientPubkey, Queued>> {
   if (sessions.length === 0) return new Map()
   const found = await db
     .select({

@@ -1,4 +1,4 @@
-import { limits, MeshError, type SessionPubkey } from '@claudemesh/protocol'
+import { limits, MeshError, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import type { Mesh } from './mesh.ts'
 import type { Presence } from './presence.ts'
 
@@ -37,7 +37,7 @@ export function answers(presence: Presence, routes: ReadonlySet<string>): boolea
 }
 
 /** Who answers to the routes, but is neither the sender nor among the recipients. */
-export function missing(mesh: Mesh, me: Presence, routes: ReadonlySet<string>, wrapped: ReadonlySet<SessionPubkey>): Presence[] {
+export function missing(mesh: Mesh, me: Presence, routes: ReadonlySet<string>, wrapped: ReadonlySet<RecipientPubkey>): Presence[] {
   const found = new Set<Presence>()
   for (const route of routes) {
     const direct = mesh.presences.get(route as SessionPubkey)

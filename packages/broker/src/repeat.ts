@@ -1,5 +1,5 @@
 import { and, eq } from 'drizzle-orm'
-import { MeshError, type MessageId, type SessionPubkey } from '@claudemesh/protocol'
+import { MeshError, type MessageId, type RecipientPubkey } from '@claudemesh/protocol'
 import { ackText } from './ack.ts'
 import { routesOf } from './route.ts'
 import type { Ready } from './kernel.ts'
@@ -30,7 +30,7 @@ export async function repeatedAck(
     .select({ key: delivery.recipientPubkey })
     .from(delivery)
     .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, id)))
-  const wrapped = new Set<SessionPubkey>(deliveries.map((row) => row.key))
+  const wrapped = new Set<RecipientPubkey>(deliveries.map((row) => row.key))
   const routes = JSON.parse(known.targetSpec) as string | string[]
   return ackText(sent.id, id, wrapped.size, false, missing(mesh, me, routesOf(routes), wrapped), [])
 }

@@ -44,9 +44,9 @@ export function route(
 }
 
 /** The same for the commonest message: to one session, by its key. */
-export function routeDirect(mesh: Mesh, me: Presence, to: string, bytes: number | undefined): Routed {
+export function routeDirect(mesh: Mesh, sender: SessionPubkey, to: string, bytes: number | undefined): Routed {
   const key = to as SessionPubkey
-  if (key === me.key) throw new MeshError('bad_recipients', 'to contains the sender')
+  if (key === sender) throw new MeshError('bad_recipients', 'to contains the sender')
   const presence = mesh.presences.get(key)
   if (!presence) return { recipients: none, wraps: none, gone: [key], full: none, missing: none }
   if (bytes !== undefined && isFull(presence, bytes)) return { recipients: none, wraps: none, gone: none, full: [presence], missing: none }

@@ -1,13 +1,35 @@
 import { messageIdOf } from '@claudemesh/crypto'
-import { MeshError, toErrorFrame, type MessageId } from '@claudemesh/protocol'
+import { limits, MeshError, toErrorFrame, type MemberPubkey, type MessageId, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import { ackText } from './ack.ts'
+import { acceptForward } from './forward.ts'
 import type { Ready } from './kernel.ts'
-import { pushHead, tailOf } from './push.ts'
+import { holderFor, openMailboxes, type Mailbox } from './mail.ts'
+import type { Mesh } from './mesh.ts'
+import type { Presence } from './presence.ts'
+import { mailMark, pushHead, tailOf } from './push.ts'
 import { parseRecipients } from './recipients.ts'
 import { relay } from './relay.ts'
 import { repeatedAck } from './repeat.ts'
 import { route, routeDirect, routesOf, type Routed } from './route.ts'
 import type { ScannedSend, SendHeader } from './scan.ts'
+
+/** Who sealed an envelope, and where that is not the session that sends it, what proves it to recipients. */
+interface Sender {
+  readonly key: SessionPubkey
+  readonly proof: string
+}
+
+/** Mail for one member, with the session it goes to at once. */
+interface Posted {
+  readonly box: Mailbox
+  readonly wrap: string
+  readonly holder: Presence | undefined
+}
+
+interface Sorted extends Routed {
+  readonly mail: readonly Posted[]
+  readonly fullMail: readonly MemberPubkey[]
+}
 
 /** One envelope on its way: what was asked, under which id it goes, and who gets it. */
 interface Passing {
@@ -15,17 +37,44 @@ interface Passing {
   readonly body: string
   readonly targetSpec: string
   readonly id: MessageId
+  readonly sender: Sender
   readonly createdAt: number
 }
 
-/** Takes one envelope: pushed to who is connected in this turn, stored with the next commit, and answered after it. Throws what is refused. */
-export function send(context: Ready, { header, tail, body }: ScannedSend): void {
+type Mailboxes = ReadonlyMap<MemberPubkey, Mailbox>
+
+/**
+ * Takes one envelope: pushed to who is connected in this turn, stored with the next commit, and answered after it. Throws what is refused. For mail and for
+ * forwarded envelopes the store is asked first: then a promise, until which the frames behind it wait.
+ */
+export function send(context: Ready, scanned: ScannedSend): Promise<void> | undefined {
+  const { members, forward } = scanned.header
+  if (members !== undefined || forward !== undefined) return sendPrepared(context, scanned)
+  pass(context, scanned, { key: context.me.key, proof: '' }, noMailboxes)
+  return undefined
+}
+
+const noMailboxes: Mailboxes = new Map()
+
+async function sendPrepared(context: Ready, scanned: ScannedSend): Promise<void> {
   const { kernel, mesh, me } = context
+  const { forward, members = 0, volatile, to, wraps } = scanned.header
+  if (volatile === true) throw new MeshError('not_durable', 'a volatile message is neither mail nor forwarded')
+  const sender = forward ? await acceptForward(context, forward) : { key: me.key, proof: '' }
+  const { keys } = parseRecipients(sender.key, to, wraps)
+  if (members > keys.length || (members > 0 && wraps === undefined)) throw new MeshError('bad_recipients', 'members is not the number of wraps for members')
+  const boxes = await openMailboxes(kernel, mesh, keys.slice(keys.length - members) as RecipientPubkey[] as MemberPubkey[])
+  pass(context, scanned, sender, boxes)
+}
+
+function pass(context: Ready, { header, tail, body }: ScannedSend, sender: Sender, boxes: Mailboxes): void {
+  const { kernel, mesh } = context
   const stored = header.volatile !== true
-  const passing = { header, body, targetSpec: JSON.stringify(header.targetSpec), id: messageIdOf(me.key, header.id), createdAt: kernel.clock.now() }
-  const routed = routeSend(context, header, stored ? body.length : undefined)
+  const id = messageIdOf(sender.key, header.id)
+  const passing = { header, body, targetSpec: JSON.stringify(header.targetSpec), id, sender, createdAt: kernel.clock.now() }
+  const routed = sort(context, passing, boxes)
   if (kernel.tap) tap(context, passing)
-  if (stored && mesh.recent(passing.id, header.nonce)) {
+  if (stored && mesh.recent(id, header.nonce)) {
     repeat(context, passing)
     return
   }
@@ -33,22 +82,37 @@ export function send(context: Ready, { header, tail, body }: ScannedSend): void 
   if (!stored) {
     relayTo(context, passing, routed)
     answer(context, passing, routed, 0)
-  } else if (routed.recipients.length === 0 && routed.missing.length === 0) {
-    mesh.forget(passing.id)
+  } else if (routed.recipients.length + routed.mail.length === 0 && routed.missing.length === 0) {
+    mesh.forget(id)
     answer(context, passing, routed, 0)
   } else store(context, passing, routed)
 }
 
-function routeSend({ mesh, me }: Ready, { to, wraps, targetSpec }: SendHeader, bytes: number | undefined): Routed {
-  if (to === targetSpec && wraps === undefined) return routeDirect(mesh, me, to, bytes)
-  return route(mesh, me, routesOf(targetSpec), parseRecipients(me.key, to, wraps), bytes)
+function sort({ mesh, me }: Ready, { header, body, sender }: Passing, boxes: Mailboxes): Sorted {
+  const { to, wraps, targetSpec, members = 0 } = header
+  const bytes = header.volatile === true ? undefined : body.length
+  if (to === targetSpec && wraps === undefined) return { ...routeDirect(mesh, sender.key, to, bytes), mail: [], fullMail: [] }
+  const routes = routesOf(targetSpec)
+  const named = parseRecipients(sender.key, to, wraps)
+  const sessions = named.keys.length - members
+  const routed = route(mesh, me, routes, { keys: named.keys.slice(0, sessions), wraps: named.wraps.slice(0, sessions) }, bytes)
+  const sorted = { mail: [] as Posted[], fullMail: [] as MemberPubkey[], gone: [...routed.gone] }
+  for (let i = sessions; i < named.keys.length; i++) {
+    const key = named.keys[i] as RecipientPubkey as MemberPubkey
+    const box = routes.has(key) ? boxes.get(key) : undefined
+    if (!box) sorted.gone.push(named.keys[i] as SessionPubkey)
+    else if (box.queued.count >= limits.queuedPerSession || box.queued.bytes + body.length > limits.queuedBytesPerSession) sorted.fullMail.push(key)
+    else sorted.mail.push({ box, wrap: named.wraps[i] ?? '', holder: holderFor(mesh, key, me) })
+  }
+  return { ...routed, ...sorted }
 }
 
-function headOf({ mesh, me }: Ready, { header, targetSpec, id, createdAt }: Passing): string {
-  return pushHead(mesh.id, { messageId: id, id: header.id, senderPubkey: me.key, priority: header.priority, targetSpec, createdAt, nonce: header.nonce })
+function headOf({ mesh }: Ready, { header, targetSpec, id, sender, createdAt }: Passing): string {
+  const message = { messageId: id, id: header.id, senderPubkey: sender.key, priority: header.priority, targetSpec, createdAt, nonce: header.nonce }
+  return pushHead(mesh.id, message) + sender.proof
 }
 
-function push(context: Ready, passing: Passing, { recipients, wraps }: Routed, tail: Buffer): void {
+function push(context: Ready, passing: Passing, { recipients, wraps, mail }: Sorted, tail: Buffer): void {
   const { header, id } = passing
   const head = headOf(context, passing)
   for (let i = 0; i < recipients.length; i++) {
@@ -59,6 +123,7 @@ function push(context: Ready, passing: Passing, { recipients, wraps }: Routed, t
     if (header.volatile === true) feed.pushVolatile(text, tail)
     else feed.push(id, text, tail)
   }
+  for (const { wrap, holder } of mail) holder?.link?.feed.push(id, `${head},"wrap":"${wrap}"${mailMark}`, tail, true)
 }
 
 function relayTo(context: Ready, passing: Passing, { recipients, wraps }: Routed): void {
@@ -66,15 +131,21 @@ function relayTo(context: Ready, passing: Passing, { recipients, wraps }: Routed
   relay(context.mesh, recipients, wraps, () => ({ id, head: headOf(context, passing), tail: tailOf(body), volatile: header.volatile === true }))
 }
 
-function store(context: Ready, passing: Passing, routed: Routed): void {
+/** Mail that no session here shows may be for one on another node. */
+function offerElsewhere(mesh: Mesh, { mail }: Sorted): void {
+  for (const { box, holder } of mail) if (!holder) mesh.nodes.toMesh(mesh.id, { t: 'mail', member: box.key })
+}
+
+function store(context: Ready, passing: Passing, routed: Sorted): void {
   const { kernel, session, mesh, me } = context
   const { header, body, id } = passing
-  for (const recipient of routed.recipients) recipient.enqueue(body.length)
+  const queues = [...routed.recipients, ...routed.mail.map(({ box }) => box)]
+  for (const queue of queues) queue.enqueue(body.length)
   kernel.writer.add({
     meshId: mesh.id,
     id,
     clientId: header.id,
-    sender: me.key,
+    sender: passing.sender.key,
     senderMember: me.memberId,
     targetSpec: passing.targetSpec,
     priority: header.priority,
@@ -83,13 +154,15 @@ function store(context: Ready, passing: Passing, routed: Routed): void {
     createdAt: passing.createdAt,
     recipients: routed.recipients.map((recipient) => recipient.key),
     wraps: routed.wraps,
+    mail: routed.mail.map(({ box, wrap, holder }) => ({ member: box.key, wrap, holder: holder?.key })),
     settled: (outcome) => {
       if (outcome === 'stored') {
         relayTo(context, passing, routed)
-        answer(context, passing, routed, routed.recipients.length)
+        offerElsewhere(mesh, routed)
+        answer(context, passing, routed, queues.length)
         return
       }
-      for (const recipient of routed.recipients) recipient.unqueue(body.length)
+      for (const queue of queues) queue.unqueue(body.length)
       if (outcome === 'known') repeat(context, passing)
       else {
         mesh.forget(id)
@@ -99,9 +172,12 @@ function store(context: Ready, passing: Passing, routed: Routed): void {
   })
 }
 
-function answer({ session, mesh, me }: Ready, { header, id, createdAt }: Passing, routed: Routed, queued: number): void {
-  for (const { key } of routed.full) mesh.delivered(me.key, { messageId: id, sessionPubkey: key, rung: 'failed', at: createdAt, reason: 'queue_full' })
-  const alone = routed.full.length === 1 && routed.recipients.length + routed.gone.length === 0
+function answer({ session, mesh }: Ready, { header, id, sender, createdAt }: Passing, routed: Sorted, queued: number): void {
+  const failed = { messageId: id, rung: 'failed' as const, at: createdAt, reason: 'queue_full' }
+  for (const { key } of routed.full) mesh.delivered(sender.key, { ...failed, sessionPubkey: key })
+  for (const key of routed.fullMail) mesh.delivered(sender.key, { ...failed, sessionPubkey: key as RecipientPubkey as SessionPubkey, mail: true })
+  const full = routed.full.length + routed.fullMail.length
+  const alone = full === 1 && routed.recipients.length + routed.mail.length + routed.gone.length === 0
   if (alone) session.write(JSON.stringify(toErrorFrame(new MeshError('queue_full'), header.id)))
   else session.write(ackText(header.id, id, queued, header.volatile === true, routed.missing, routed.gone))
 }
@@ -113,10 +189,10 @@ function repeat(context: Ready, { header, body, targetSpec, id, createdAt }: Pas
   )
 }
 
-function tap({ kernel, me }: Ready, { header, body, targetSpec }: Passing): void {
-  const { keys } = parseRecipients(me.key, header.to, header.wraps)
+function tap({ kernel }: Ready, { header, body, targetSpec, sender }: Passing): void {
+  const { keys } = parseRecipients(sender.key, header.to, header.wraps)
   kernel.tap?.({
-    senderPubkey: me.key,
+    senderPubkey: sender.key,
     recipients: keys,
     targetSpec,
     priority: header.priority,

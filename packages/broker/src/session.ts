@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
-import { closeCodes, limits, MeshError, parseClientFrame, parseJson, times, toErrorFrame, type Json } from '@claudemesh/protocol'
+import { closeCodes, limits, MeshError, parseClientFrame, parseJson, requests, times, toErrorFrame, type Json } from '@claudemesh/protocol'
 import { greetingTable, readyTable } from './features.ts'
 import type { Kernel, Ready } from './kernel.ts'
 import { disconnected } from './lifecycle.ts'
@@ -178,7 +178,12 @@ export class Session {
   }
 
   #send(context: Ready, scanned: NonNullable<ReturnType<typeof scanSend>>): void {
-    send(context, scanned)
+    const later = send(context, scanned)
+    if (later) {
+      this.#busy = true
+      void later.catch((error: unknown) => this.fail(error, scanned.header.id)).finally(() => this.#next())
+      return
+    }
     if (!context.kernel.writer.full || this.#busy) return
     this.#busy = true
     this.#ws.pause()
@@ -255,12 +260,25 @@ export class Session {
 
   #closed(reason: string): void {
     if (this.#phase.name === 'closed') return
+    this.#lastWords()
     const left = this.#leave()
     this.#become({ name: 'closed', reason })
     this.#outbox.close()
     this.#waiting = []
     left()
     this.#host.closed(this)
+  }
+
+  /** What the peer said while an earlier frame was under way, and before it closed: its receipts and its goodbye still count. */
+  #lastWords(): void {
+    for (const data of this.#waiting.splice(0)) {
+      try {
+        const json = parseJson(data.toString())
+        if (this.#phase.name === 'ready' && requests.get(json.type)?.kind === 'notice') void this.#answer(json)
+      } catch (error) {
+        this.#kernel.log('info', 'last_word_ignored', { code: error instanceof MeshError ? error.code : 'internal' })
+      }
+    }
   }
 }
 

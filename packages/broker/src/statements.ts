@@ -1,6 +1,13 @@
 import { sql } from 'drizzle-orm'
-import type { ClientId, MemberId, MeshId, MessageId, Priority, Rung, SessionPubkey } from '@claudemesh/protocol'
+import type { ClientId, MemberId, MeshId, MessageId, MemberPubkey, Priority, RecipientPubkey, Rung, SessionPubkey } from '@claudemesh/protocol'
 import { column } from './sql.ts'
+
+/** An envelope's part for one member. `holder` is the session it is pushed to at once. */
+export interface Mailed {
+  readonly member: MemberPubkey
+  readonly wrap: string
+  readonly holder: SessionPubkey | undefined
+}
 
 /** One envelope on its way into the store. `settled` is called once, after the commit: `known` when the id was stored before. */
 export interface Entry {
@@ -17,13 +24,14 @@ export interface Entry {
   readonly recipients: readonly SessionPubkey[]
   /** As many as recipients, or none when the body is boxed for the single one. */
   readonly wraps: readonly string[]
+  readonly mail: readonly Mailed[]
   settled(outcome: 'stored' | 'known' | Error): void
 }
 
 export interface Receipt {
   readonly meshId: MeshId
   readonly messageId: MessageId
-  readonly recipient: SessionPubkey
+  readonly recipient: RecipientPubkey
   readonly rung: 'received' | 'surfaced' | 'failed'
   readonly reason: string
   readonly at: number
@@ -33,7 +41,8 @@ export interface Receipt {
 export interface Settled {
   readonly mesh_id: MeshId
   readonly message_id: MessageId
-  readonly recipient_pubkey: SessionPubkey
+  readonly recipient_pubkey: RecipientPubkey
+  readonly mail: boolean
   readonly sender_pubkey: SessionPubkey
   readonly size_bytes: number
   readonly rung: Rung
@@ -42,7 +51,7 @@ export interface Settled {
 }
 
 /** Columns of `Settled`, for statements that move deliveries to another rung. */
-export const settledColumns = sql`d.mesh_id, d.message_id, d.recipient_pubkey, d.sender_pubkey, d.size_bytes, d.rung, d.reason, d.at::float8 as at`
+export const settledColumns = sql`d.mesh_id, d.message_id, d.recipient_pubkey, d.mail, d.sender_pubkey, d.size_bytes, d.rung, d.reason, d.at::float8 as at`
 
 const absent = '-'
 
@@ -80,8 +89,23 @@ export function insertStatement(entries: readonly Entry[]) {
       from unnest(${column(meshes)}, ${column(ids)}, ${column(recipients)}, ${column(senders)}, ${column(wraps)}, ${column(sizes)}::int[], ${column(times)}::bigint[])
         as r(mesh_id, id, recipient, sender, wrap, size, at)
       on conflict do nothing
-    )
+    )${mailInsert(entries)}
     select mesh_id || id as key from m`
+}
+
+/** Mail is rare: its columns cost nothing where there is none. */
+function mailInsert(entries: readonly Entry[]) {
+  const all = entries.flatMap((entry) => entry.mail.map((one) => ({ entry, one })))
+  if (all.length === 0) return sql``
+  const of = (pick: (part: (typeof all)[number]) => string | number) => column(all.map((part) => pick(part)))
+  return sql`, l as (
+      insert into mesh.delivery (mesh_id, message_id, recipient_pubkey, mail, holder, sender_pubkey, wrap, size_bytes, rung, at)
+      select mesh_id, id, recipient, true, nullif(holder, ${absent}), sender, wrap, size, 'stored', at
+      from unnest(${of(({ entry }) => entry.meshId)}, ${of(({ entry }) => entry.id)}, ${of(({ one }) => one.member)}, ${of(({ one }) => one.holder ?? absent)},
+        ${of(({ entry }) => entry.sender)}, ${of(({ one }) => one.wrap)}, ${of(({ entry }) => entry.body.length)}::int[], ${of(({ entry }) => entry.createdAt)}::bigint[])
+        as r(mesh_id, id, recipient, holder, sender, wrap, size, at)
+      on conflict do nothing
+    )`
 }
 
 const height = { received: 0, surfaced: 1, failed: 1 } as const

@@ -64,7 +64,7 @@ function failForgotten(kernel: Kernel, now: number): Promise<Settled[]> {
     kernel.db,
     sql`update mesh.delivery d set rung = 'failed', reason = 'expired', at = ${now}::bigint
       from mesh.presence p where p.expires_at < ${now - times.skew}::bigint
-        and d.mesh_id = p.mesh_id and d.recipient_pubkey = p.session_pubkey and d.rung in ('stored', 'received')
+        and d.mesh_id = p.mesh_id and d.recipient_pubkey = p.session_pubkey and not d.mail and d.rung in ('stored', 'received')
       returning ${settledColumns}`,
   )
 }

@@ -11,6 +11,7 @@ import type {
   MessageId,
   PresenceId,
   Priority,
+  RecipientPubkey,
   RootPubkey,
   Rung,
   SessionPubkey,
@@ -170,7 +171,11 @@ export const delivery = schema.table(
   {
     meshId: text('mesh_id').$type<MeshId>().notNull(),
     messageId: text('message_id').$type<MessageId>().notNull(),
-    recipientPubkey: text('recipient_pubkey').$type<SessionPubkey>().notNull(),
+    recipientPubkey: text('recipient_pubkey').$type<RecipientPubkey>().notNull(),
+    /** The recipient is a member: one of its sessions at a time holds the message. */
+    mail: boolean('mail').notNull().default(false),
+    /** The session that holds it; as good as none when that is no longer live. */
+    holder: text('holder').$type<SessionPubkey>(),
     /** The order in which a recipient's queue is read. */
     seq: bigint('seq', { mode: 'number' }).notNull().generatedAlwaysAsIdentity(),
     senderPubkey: text('sender_pubkey').$type<SessionPubkey>().notNull(),

@@ -1,4 +1,4 @@
-import { PairKeys, ReplayWindows, fingerprint, messageIdOf, open, type Chain, type InnerMessage } from '@claudemesh/crypto'
+import { PairKeys, ReplayWindows, fingerprint, messageIdOf, open, type Chain, type InnerMessage, type MemberKey } from '@claudemesh/crypto'
 import {
   MeshError,
   contract,
@@ -17,7 +17,7 @@ import type { Inbox } from './inbox.ts'
 import { readProof, type Proof } from './proofs.ts'
 import { Receipts } from './receipts.ts'
 import type { Roster } from './roster.ts'
-import type { MeshEvents, ReceivedMessage } from './types.ts'
+import type { MailSeen, MeshEvents, ReceivedMessage } from './types.ts'
 
 type Push = Body<typeof contract.messages.push>
 
@@ -29,6 +29,9 @@ export interface IncomingOptions {
   /** What an earlier process of this session showed. */
   readonly shown: readonly MessageId[]
   readonly keys: PairKeys
+  /** The member whose mail this session shows. */
+  readonly member: MemberKey
+  readonly mailSeen: MailSeen | undefined
   readonly clock: Clock
   readonly log: Log
   readonly roster: Roster
@@ -50,6 +53,7 @@ export class Incoming {
   readonly #o: IncomingOptions
   readonly #windows: ReplayWindows
   readonly #gaps: Gaps
+  #mailKeys: PairKeys | undefined
   readonly #held: Push[] = []
   readonly #seen = new Set<MessageId>()
   readonly #shown: Set<MessageId>
@@ -86,6 +90,7 @@ export class Incoming {
 
   stop(): void {
     this.#gaps.stop()
+    this.#mailKeys?.wipe()
   }
 
   #receive(push: Push): void {
@@ -105,7 +110,7 @@ export class Incoming {
       }
       remember(this.#seen, push.messageId, remembered.seen)
       this.#o.receipts.received(message.id)
-      this.#gaps.look(message.from.session)
+      if (!message.durable) this.#gaps.look(message.from.session)
       this.#o.inbox.add(message)
       this.#o.arrived(message, policyMark)
       this.#o.events.emit('message', message)
@@ -131,7 +136,8 @@ export class Incoming {
     const now = clock.now()
     if (messageIdOf(push.senderPubkey, push.id) !== push.messageId) throw new MeshError('mismatched_envelope', 'the message id is not the sender’s')
     const sender = push.plain === undefined ? this.#senderOf(push) : {}
-    const { inner, verified } = open(push, { keys, me, mesh, sender, now, windows: this.#windows, allow: { plaintext: this.#o.allowPlaintext() } })
+    const own = push.mail ? this.#asMember(push) : { keys, me, windows: this.#windows }
+    const { inner, verified } = open(push, { ...own, mesh, sender, now, allow: { plaintext: this.#o.allowPlaintext() } })
     const { member } = sender
     const session = push.senderPubkey
     const message: ReceivedMessage = {
@@ -147,11 +153,22 @@ export class Incoming {
       text: inner.b,
       ...(inner.re === undefined ? {} : { re: inner.re }),
       hops: inner.hops ?? 0,
+      ...(push.mail ? { durable: true as const } : {}),
       sentAt: inner.ts,
       receivedAt: now,
       verified,
     }
     return { message, kind: inner.k, policyMark: inner.pv }
+  }
+
+  /** Mail is opened with the member key, by one session after another: what was shown is known on disk, not in a window of counters. */
+  #asMember({ messageId }: Push) {
+    const { member, mailSeen } = this.#o
+    if (!mailSeen) throw new MeshError('wrong_recipient', 'this session shows no mail')
+    const accept = () => {
+      if (mailSeen.has(messageId)) throw new MeshError('replayed', 'another session of this member has shown this mail')
+    }
+    return { keys: (this.#mailKeys ??= new PairKeys(member)), me: member.publicKey, windows: { accept } }
   }
 
   #senderOf(push: Push): Chain {
@@ -163,7 +180,9 @@ export class Incoming {
   }
 
   #refuse(push: Push, reason: ErrorCode): void {
-    this.#o.receipts.failed(push.messageId, reason)
+    // To the sender it is no failure that its mail was shown before.
+    if (push.mail && reason === 'replayed') this.#o.receipts.surfaced(push.messageId)
+    else this.#o.receipts.failed(push.messageId, reason)
     this.#o.log('warn', 'message_refused', { reason, messageId: push.messageId })
     const from = fingerprint(push.senderPubkey)
     this.#o.events.emit('refused', {

@@ -1,5 +1,18 @@
 import { PairKeys, ready, webRandom, type InnerMessage, type Policy } from '@claudemesh/crypto'
-import { MeshError, contract, parseGroup, silent, times, type Body, type Contract, type MessageId, type SessionPubkey, type Status } from '@claudemesh/protocol'
+import {
+  MeshError,
+  contract,
+  parseGroup,
+  silent,
+  times,
+  type Body,
+  type Contract,
+  type Log,
+  type MessageId,
+  type RecipientPubkey,
+  type SessionPubkey,
+  type Status,
+} from '@claudemesh/protocol'
 import { amend, type Amendment } from './amend.ts'
 import { callsOf, type Calls } from './calls.ts'
 import type { ConnectionState } from './connection-state.ts'
@@ -14,6 +27,8 @@ import { Incoming } from './incoming.ts'
 import { Invites } from './invites.ts'
 import type { Kernel } from './kernel.ts'
 import { listMembers, type Enrolment } from './members.ts'
+import { Directory } from './directory.ts'
+import { Outbox } from './outbox.ts'
 import { Outgoing } from './outgoing.ts'
 import { PolicyKeeper } from './policy.ts'
 import { Proofs, type Proof } from './proofs.ts'
@@ -22,7 +37,7 @@ import { resolve } from './resolve.ts'
 import { Roster } from './roster.ts'
 import { Self, type Attributes } from './self.ts'
 import { Takes } from './takes.ts'
-import type { ConnectOptions, Me, MeshEvents, MessageStatus, Peer, ReceivedMessage, Resolved, SendOptions, SendResult } from './types.ts'
+import type { ConnectOptions, Me, MeshEvents, MessageStatus, OutboxPort, Peer, ReceivedMessage, Resolved, SendOptions, SendResult } from './types.ts'
 
 const renewAfter = times.sessionLife * 0.75
 const mostPages = 100
@@ -54,6 +69,8 @@ export class Mesh implements AsyncDisposable {
   readonly #connection: Connection
   readonly #kernel: Kernel
   readonly #receipts: Receipts
+  readonly #directory: Directory
+  readonly #outbox: Outbox | undefined
   readonly #outgoing: Outgoing
   readonly #proofs: Proofs
   readonly #incoming: Incoming
@@ -117,6 +134,8 @@ export class Mesh implements AsyncDisposable {
     this.memory = new Memory(this.#kernel)
     this.#receipts = new Receipts((body) => this.#connection.notify('receipt', body))
     this.inbox = new Inbox(() => this.#incoming.pump())
+    this.#directory = new Directory({ mesh, root, clock, calls: this.calls, cache: o.memberCache, revoked: () => this.#policy.current?.revoked ?? nobody })
+    this.#outbox = o.outbox && this.#makeOutbox(o.outbox, log)
     this.#outgoing = new Outgoing({
       mesh,
       key: o.session.key,
@@ -127,6 +146,8 @@ export class Mesh implements AsyncDisposable {
       log,
       connection: this.#connection,
       roster: this.#roster,
+      directory: this.#directory,
+      outbox: this.#outbox,
       me: () => this.me,
       policyMark: () => this.#policy.mark,
     })
@@ -137,6 +158,8 @@ export class Mesh implements AsyncDisposable {
       resumed: o.session.incarnation > 1,
       shown: o.shown ?? [],
       keys,
+      member: identity.member,
+      mailSeen: o.mailSeen,
       clock,
       log,
       roster: this.#roster,
@@ -164,6 +187,12 @@ export class Mesh implements AsyncDisposable {
       throw error
     }
     return mesh
+  }
+
+  /** A session that stays unconnected: what it sends waits in the outbox, which the options must bring, for the next session of the member. */
+  static async offline(options: ConnectOptions & { readonly outbox: OutboxPort }): Promise<Mesh> {
+    await ready()
+    return new Mesh(options)
   }
 
   get me(): Me {
@@ -203,7 +232,7 @@ export class Mesh implements AsyncDisposable {
     return resolve(to, this.#roster, this.me)
   }
 
-  /** Resolves once the broker has the message: for a stored one after its commit. Survives reconnects in between. */
+  /** Resolves once the broker has the message: for a stored one after its commit. Survives reconnects in between; with an outbox, a broker that is away for longer than a moment gets it later. */
   send(options: SendOptions): Promise<SendResult> {
     return this.#outgoing.send(options)
   }
@@ -222,7 +251,18 @@ export class Mesh implements AsyncDisposable {
       this.#incoming.shown(id)
       if (verified) this.#proofs.add(from.session, 'surfaced', id)
     }
+    this.#rememberMail(messages)
     this.#events.emit('surfaced', ids)
+  }
+
+  #rememberMail(messages: readonly ReceivedMessage[]): void {
+    const ids = messages.filter((message) => message.durable).map((message) => message.id)
+    try {
+      if (ids.length > 0) this.#o.mailSeen?.add(ids)
+    } catch (error) {
+      // It was shown; that a lying broker could have it shown again is the lesser evil.
+      this.#o.log?.('error', 'mail_not_remembered', { messages: ids.length, cause: error instanceof Error ? error.name : 'unknown' })
+    }
   }
 
   /** These messages wait for long, by do-not-disturb or a budget: their senders are told, sealed. Tell each once. */
@@ -287,6 +327,24 @@ export class Mesh implements AsyncDisposable {
     await this.close()
   }
 
+  /** Settles when the outbox was brought to the broker as far as that is possible now. */
+  async flushed(): Promise<void> {
+    if (this.#connection.state.phase === 'ready') await this.#outbox?.flush()
+  }
+
+  #makeOutbox(port: OutboxPort, log: Log): Outbox {
+    return new Outbox({
+      port,
+      session: this.#o.session.key.publicKey,
+      clock: this.#o.clock,
+      log,
+      connection: this.#connection,
+      self: this.#self,
+      events: this.#events,
+      reached: (id, ack) => this.#outgoing.reached(id, ack),
+    })
+  }
+
   async #lastProofs(): Promise<void> {
     const offs: (() => void)[] = []
     const moot = new Promise<void>((resolve) =>
@@ -327,6 +385,7 @@ export class Mesh implements AsyncDisposable {
     } else {
       this.#cancelRenewal()
       this.#incoming.rosterReady(false)
+      this.#outbox?.connected(false)
     }
     if (state.phase === 'closed') this.#stop(state.reason)
     this.#events.emit('connection', state)
@@ -344,7 +403,10 @@ export class Mesh implements AsyncDisposable {
       }
       this.#roster.loaded()
       this.#incoming.rosterReady(true)
+      this.#outbox?.connected(true)
       this.#settled?.resolve()
+      // Not worth its price to a session that lives for one command.
+      if (this.#o.persist) void this.#directory.refresh().catch(() => {})
       if (this.#statusSet) await this.calls.peers.setStatus({ status: this.#self.status })
     } catch (error) {
       // A lost connection loads again by itself.
@@ -375,7 +437,7 @@ export class Mesh implements AsyncDisposable {
   }
 
   #delivered({ updates }: Body<typeof contract.messages.delivery>): void {
-    for (const { messageId, sessionPubkey, ...update } of updates) {
+    for (const { messageId, sessionPubkey, mail: _, ...update } of updates) {
       if (this.#outgoing.isProof(messageId)) continue
       const proven = update.rung === 'surfaced' ? { proven: false } : {}
       this.#events.emit('delivery', { id: messageId, session: sessionPubkey, name: this.#outgoing.nameOf(sessionPubkey), ...update, ...proven })
@@ -383,9 +445,17 @@ export class Mesh implements AsyncDisposable {
   }
 
   #proven({ surfaced, held }: Proof, session: SessionPubkey, at: number): void {
-    const one = { session, name: this.#outgoing.nameOf(session), at }
-    for (const id of this.#outgoing.proven('shown', surfaced, session, at)) this.#events.emit('delivery', { id, ...one, rung: 'surfaced', proven: true })
-    for (const id of this.#outgoing.proven('held', held, session, at)) this.#events.emit('delivery', { id, ...one, rung: 'received', held: true })
+    const name = this.#outgoing.nameOf(session)
+    const tell = (id: MessageId, recipient: RecipientPubkey) => ({
+      id,
+      session: recipient,
+      name: recipient === session ? name : this.#outgoing.nameOf(recipient),
+      at,
+    })
+    for (const { id, recipient } of this.#outgoing.proven('shown', surfaced, session, at))
+      this.#events.emit('delivery', { ...tell(id, recipient), rung: 'surfaced', proven: true })
+    for (const { id, recipient } of this.#outgoing.proven('held', held, session, at))
+      this.#events.emit('delivery', { ...tell(id, recipient), rung: 'received', held: true })
   }
 
   #policyChanged(token: string): void {
@@ -420,6 +490,7 @@ export class Mesh implements AsyncDisposable {
 
   #stop(reason: MeshError): void {
     this.#incoming.stop()
+    this.#outbox?.stop()
     this.#roster.stop()
     this.#pairs.wipe()
     this.keys.wipe()

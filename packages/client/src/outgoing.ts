@@ -1,4 +1,4 @@
-import { PairKeys, SendCounters, fingerprint, messageIdOf, seal, toB64u, type Random, type Sealed, type SessionKey } from '@claudemesh/crypto'
+import { PairKeys, SendCounters, messageIdOf, seal, toB64u, fingerprint, type Random, type Sealed, type SessionKey } from '@claudemesh/crypto'
 import {
   MeshError,
   contract,
@@ -7,17 +7,23 @@ import {
   type ClientId,
   type Clock,
   type Log,
+  type MemberPubkey,
   type MeshId,
   type MessageId,
   type Output,
+  type RecipientPubkey,
   type SessionPubkey,
 } from '@claudemesh/protocol'
 import type { Connection } from './connection.ts'
+import { Heard, keepNewest, type Word } from './heard.ts'
+import type { Directory } from './directory.ts'
+import type { Outbox } from './outbox.ts'
 import { resolve, type Resolution } from './resolve.ts'
 import type { Roster } from './roster.ts'
 import type { Me, MessageStatus, SendOptions, SendResult } from './types.ts'
 
 type Ack = Output<typeof contract.messages.send>
+type More = { readonly ack: Ack; readonly peers: readonly SessionPubkey[] }
 
 export interface OutgoingOptions {
   readonly mesh: MeshId
@@ -29,23 +35,30 @@ export interface OutgoingOptions {
   readonly log: Log
   readonly connection: Connection
   readonly roster: Roster
+  readonly directory: Directory
+  /** Absent where nothing is kept on disk: then a send waits in memory for the broker. */
+  readonly outbox: Outbox | undefined
   me(): Me
   policyMark(): [number, string] | undefined
 }
 
-/** When each recipient said so. */
-type Heard = Readonly<Record<'shown' | 'held' | 'answered', Map<SessionPubkey, number>>>
-
 const patience = 60_000
-const remembered = 1000
+
+/** An envelope that can still be wrapped for more recipients. */
+interface Open {
+  readonly id: MessageId
+  readonly to: Resolution
+  readonly sealed: Sealed
+}
 
 /** Seals messages and brings them to the broker, once each, over reconnects. */
 export class Outgoing {
   readonly #o: OutgoingOptions
   readonly #counters: SendCounters
-  /** Who proved to have shown, and who answered, which of the last messages. */
-  readonly #heard = new Map<MessageId, Heard>()
+  readonly #heard = new Heard()
   readonly #proofs = new Set<MessageId>()
+  /** Those in the outbox whose content key is not wiped yet. */
+  readonly #open = new Map<MessageId, Open>()
 
   constructor(options: OutgoingOptions) {
     this.#o = options
@@ -59,51 +72,54 @@ export class Outgoing {
     const size = new TextEncoder().encode(text).length
     if (size > limits.message) throw new MeshError('too_large', `the message has ${size} bytes, ${limits.message} is the limit: send it in parts`)
     if (size === 0) throw new MeshError('bad_frame', 'the message is empty')
-    const to = resolve(options.to, this.#o.roster, this.#o.me())
-    if (to.recipients.length > limits.recipients) throw new MeshError('too_many_recipients')
-    return this.#deliver(to, { ...options, message: text })
+    if (options.durable && options.volatile) throw new MeshError('not_durable', 'a volatile message is kept nowhere: leave durable or volatile out')
+    const { outbox } = this.#o
+    const goesOut = !outbox || outbox.clear || (await outbox.cleared())
+    if (options.volatile && !goesOut) throw new MeshError('unavailable', 'a volatile message waits for nobody, and the broker is away')
+    const to = this.#resolve(options) ?? (await this.#resolveAbsent(options))
+    if (to.recipients.length + to.members.length > limits.recipients) throw new MeshError('too_many_recipients')
+    return this.#deliver(to, { ...options, message: text }, goesOut ? 'message' : 'kept')
   }
 
   /** The state of a sent message, `answered` where a reply of this session's conversation names it. */
   async status(messageId: MessageId): Promise<MessageStatus> {
+    const kept = this.#o.outbox?.find(messageId)
+    if (kept && kept.sentAt === undefined) return { id: messageId, delivered: false, outbox: kept, recipients: [] }
     const request = contract.messages.status
     const answer = (await this.#o.connection.ask(request, { messageId })) as Output<typeof request>
-    const heard = this.#heard.get(messageId)
+    if (answer.recipients.some((one) => one.mail && !this.#o.directory.byKey(one.sessionPubkey))) await this.#o.directory.list()
     return {
       id: messageId,
       storedAt: answer.storedAt,
       delivered: answer.delivered,
       ...(answer.deliveredAt === undefined ? {} : { deliveredAt: answer.deliveredAt }),
-      recipients: answer.recipients.map(({ sessionPubkey, ...known }) => {
-        const one = { session: sessionPubkey, name: this.nameOf(sessionPubkey), ...known }
-        const answered = heard?.answered.get(sessionPubkey)
-        if (answered !== undefined) return { ...one, rung: 'answered' as const, at: answered }
-        const shown = heard?.shown.get(sessionPubkey)
-        if (shown !== undefined) return { ...one, rung: 'surfaced' as const, at: shown, proven: true }
-        if (one.rung === 'surfaced') return { ...one, proven: false }
-        return one.rung === 'received' && heard?.held.has(sessionPubkey) ? { ...one, held: true } : one
-      }),
+      ...(kept === undefined ? {} : { outbox: kept }),
+      recipients: answer.recipients.map(({ sessionPubkey, mail, ...known }) =>
+        this.#heard.raise(messageId, { session: sessionPubkey, name: this.nameOf(sessionPubkey), ...(mail ? { mail } : {}), ...known }),
+      ),
     }
   }
 
   /** A verified message of that session names one of ours. */
   answered(re: string, by: SessionPubkey, at: number): void {
-    this.#heard.get(re as MessageId)?.answered.set(by, at)
+    const recipient = this.#speaker(re as MessageId, by)
+    if (recipient) this.#heard.take('answered', re as MessageId, recipient, at)
   }
 
-  /** A sealed receipt of that session names these messages; the ones that are ours and were not named before. */
-  proven(word: 'shown' | 'held', ids: readonly MessageId[], by: SessionPubkey, at: number): MessageId[] {
-    return ids.filter((id) => {
-      const known = this.#heard.get(id)?.[word]
-      if (!known || known.has(by)) return false
-      known.set(by, at)
-      return true
+  /** A sealed receipt of that session names these messages; those that are ours and were not named before, with the recipient it speaks for. */
+  proven(word: Word, ids: readonly MessageId[], by: SessionPubkey, at: number): { id: MessageId; recipient: RecipientPubkey }[] {
+    return ids.flatMap((id) => {
+      const recipient = this.#speaker(id, by)
+      return recipient && this.#heard.take(word, id, recipient, at) ? { id, recipient } : []
     })
   }
 
   /** Tells a sender, sealed, what was shown here. */
   async prove(to: SessionPubkey, text: string): Promise<void> {
-    const target = { peers: [], recipients: [to], targetSpec: to, label: '', direct: true, matches: () => false }
+    const { outbox } = this.#o
+    // What an earlier process of this session left must go first: its numbers are lower.
+    if (outbox && !outbox.clear && !(await outbox.cleared())) throw new MeshError('unavailable')
+    const target = { peers: [], recipients: [to], members: [], targetSpec: to, label: '', direct: true, matches: () => false }
     await this.#deliver(target, { to: '', message: text, priority: 'low' }, 'receipt')
   }
 
@@ -112,25 +128,52 @@ export class Outgoing {
     return this.#proofs.has(id)
   }
 
-  nameOf(session: SessionPubkey): string {
-    return this.#o.roster.believed(session)?.presence.name ?? fingerprint(session)
+  /** What left the outbox may lack recipients that came since. */
+  async reached(id: MessageId, ack: Ack): Promise<void> {
+    const open = this.#open.get(id)
+    this.#open.delete(id)
+    if (!open) return
+    await this.#topUp(open, ack)
+    open.sealed.wipe()
   }
 
-  async #deliver(to: Resolution, options: SendOptions, kind?: 'receipt'): Promise<SendResult> {
-    const id = toB64u(this.#o.random(16)) as ClientId
-    const priority = options.priority ?? 'next'
+  nameOf(key: RecipientPubkey): string {
+    return this.#o.roster.believed(key as SessionPubkey)?.presence.name ?? this.#o.directory.byKey(key)?.name ?? fingerprint(key)
+  }
+
+  #speaker(id: MessageId, session: SessionPubkey): RecipientPubkey | undefined {
+    return this.#heard.recipient(id, session, this.#o.roster.believed(session)?.chain.member.key)
+  }
+
+  /** Undefined when nobody online answers to a name. */
+  #resolve({ to, durable = false }: SendOptions): Resolution | undefined {
+    try {
+      return resolve(to, this.#o.roster, this.#o.me(), { members: [], durable })
+    } catch (error) {
+      if (error instanceof MeshError && error.code === 'unknown_target') return undefined
+      throw error
+    }
+  }
+
+  async #resolveAbsent({ to, durable = false }: SendOptions): Promise<Resolution> {
+    const { connection, directory, roster } = this.#o
+    const members = connection.state.phase === 'ready' ? await directory.list().catch(() => directory.known) : directory.known
+    return resolve(to, roster, this.#o.me(), { members, durable })
+  }
+
+  #seal(to: Resolution, options: SendOptions, id: ClientId, kind: 'receipt' | undefined): Sealed {
     const mark = this.#o.policyMark()
-    const sealed = seal({
+    return seal({
       keys: this.#o.keys,
       counters: this.#counters,
       mesh: this.#o.mesh,
       sender: this.#o.key.publicKey,
-      recipients: [...to.recipients],
+      recipients: [...to.recipients, ...to.members.map((member) => member.key)],
       message: {
         to: to.label,
         id,
         ts: this.#o.clock.now(),
-        p: priority,
+        p: options.priority ?? 'next',
         b: options.message,
         ...(options.re === undefined ? {} : { re: options.re }),
         ...(options.hops === undefined || options.hops === 0 ? {} : { hops: options.hops }),
@@ -138,37 +181,58 @@ export class Outgoing {
         ...(mark === undefined ? {} : { pv: mark }),
       },
       random: this.#o.random,
-      shared: !to.direct,
+      shared: !to.direct || to.members.length > 0,
     })
-    const cancelWipe = this.#o.clock.after(times.contentKey, () => sealed.wipe())
-    const messageId = messageIdOf(this.#o.key.publicKey, id)
-    if (kind === undefined) this.#remember(messageId)
-    else keepNewest(this.#proofs.add(messageId))
+  }
+
+  async #deliver(to: Resolution, options: SendOptions, way: 'message' | 'receipt' | 'kept'): Promise<SendResult> {
+    const { key, clock, connection, outbox } = this.#o
+    const id = toB64u(this.#o.random(16)) as ClientId
+    const messageId = messageIdOf(key.publicKey, id)
+    const sealed = this.#seal(to, options, id, way === 'receipt' ? way : undefined)
+    const open = { id: messageId, to, sealed }
+    if (way === 'receipt') keepNewest(this.#proofs.add(messageId))
+    else this.#heard.sent(messageId, new Set<MemberPubkey>(to.members.map((member) => member.key)))
+    const volatile = options.volatile === true
+    const frame = frameOf(to, sealed, options)
+    if (way === 'kept') return this.#keep(open, id, frame)
+    const cancelWipe = clock.after(times.contentKey, () => sealed.wipe())
     try {
-      const { nonce, to: keys, wraps, ciphertext } = sealed
-      const volatile = options.volatile === true
-      // The ciphertext last: brokers pass it on without parsing it.
-      const frame = {
-        targetSpec: to.targetSpec,
-        priority,
-        nonce,
-        to: keys,
-        ...(wraps === undefined ? {} : { wraps }),
-        ...(volatile ? { volatile } : {}),
-        ciphertext,
+      const asking = connection.ask(contract.messages.send, frame, { id, keep: !volatile, timeoutMs: patience }) as Promise<Ack>
+      const ack = await (way === 'message' && !volatile && outbox ? outbox.orLost(asking) : asking)
+      if (ack === 'lost') {
+        connection.requests.abandon(id)
+        return this.#keep(open, id, frame)
       }
-      const ack = (await this.#o.connection.ask(contract.messages.send, frame, { id, keep: !volatile, timeoutMs: patience })) as Ack
       if (ack.messageId !== messageId) throw new MeshError('internal', 'the broker acknowledged another message')
-      const more = await this.#topUp(sealed, to, messageId, ack)
+      const more = await this.#topUp(open, ack)
       return this.#result(messageId, to, ack, more)
     } finally {
       cancelWipe()
-      sealed.wipe()
+      if (!this.#open.has(messageId)) sealed.wipe()
     }
   }
 
+  /** On disk before this returns. The content key stays in memory, and no longer than for any other message. */
+  #keep(open: Open, clientId: ClientId, frame: Frame): SendResult {
+    const { outbox, clock } = this.#o
+    const names = [...open.to.peers.map((peer) => peer.name), ...open.to.members.map((member) => member.name)]
+    try {
+      outbox?.keep({ id: open.id, to: names, frame: { id: clientId, ...frame } })
+    } catch (error) {
+      open.sealed.wipe()
+      throw error
+    }
+    this.#open.set(open.id, open)
+    clock.after(times.contentKey, () => {
+      this.#open.delete(open.id)
+      open.sealed.wipe()
+    })
+    return { ...this.#result(open.id, open.to, { queued: 0, gone: [] }, undefined), outbox: true }
+  }
+
   /** Adds the sessions that joined the target while the message was on its way, if their own tokens say that they belong to it. */
-  async #topUp(sealed: Sealed, to: Resolution, messageId: MessageId, ack: Ack): Promise<{ ack: Ack; peers: SessionPubkey[] } | undefined> {
+  async #topUp({ id: messageId, to, sealed }: Open, ack: Ack): Promise<More | undefined> {
     if (to.direct || ack.missing.length === 0) return undefined
     const already = new Set(to.recipients)
     for (const frame of ack.missing) this.#o.roster.update(frame, ack.tokens)
@@ -187,23 +251,34 @@ export class Outgoing {
     }
   }
 
-  #result(id: MessageId, to: Resolution, ack: Ack, more: { ack: Ack; peers: SessionPubkey[] } | undefined): SendResult {
-    const named = (session: SessionPubkey) => ({ session, name: to.peers.find((peer) => peer.session === session)?.name ?? this.nameOf(session) })
+  #result(id: MessageId, to: Resolution, ack: Pick<Ack, 'queued' | 'gone' | 'volatile'>, more: More | undefined): SendResult {
+    const named = <K extends RecipientPubkey>(session: K) => ({
+      session,
+      name: to.peers.find((peer) => peer.session === session)?.name ?? this.nameOf(session),
+    })
     return {
       id,
       recipients: [...to.recipients, ...(more?.peers ?? [])].map(named),
+      mail: to.members.map(({ key, name }) => ({ member: key, name })),
       queued: ack.queued + (more?.ack.queued ?? 0),
       ...(ack.volatile ? { volatile: true as const } : {}),
       gone: [...ack.gone, ...(more?.ack.gone ?? [])].map(named),
     }
   }
-
-  #remember(id: MessageId): void {
-    keepNewest(this.#heard.set(id, { shown: new Map(), held: new Map(), answered: new Map() }))
-  }
 }
 
-function keepNewest(known: Map<MessageId, unknown> | Set<MessageId>): void {
-  const [oldest] = known.keys()
-  if (known.size > remembered && oldest !== undefined) known.delete(oldest)
+type Frame = ReturnType<typeof frameOf>
+
+/** The ciphertext last: brokers pass it on without parsing it. */
+function frameOf({ targetSpec, members }: Resolution, { nonce, to, wraps, ciphertext }: Sealed, { priority = 'next', volatile }: SendOptions) {
+  return {
+    targetSpec,
+    priority,
+    nonce,
+    to,
+    ...(members.length === 0 ? {} : { members: members.length }),
+    ...(wraps === undefined ? {} : { wraps }),
+    ...(volatile ? { volatile } : {}),
+    ciphertext,
+  }
 }

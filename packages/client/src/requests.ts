@@ -55,6 +55,11 @@ export class Requests {
     })
   }
 
+  /** Nobody waits for this answer any more, and it is not sent again. */
+  abandon(id: string): void {
+    this.#settle(id)?.reject(new MeshError('unavailable'))
+  }
+
   /** The connection is ready: what waits is sent, oldest first. */
   connected(transmit: (text: string) => void): void {
     this.#transmit = transmit

@@ -1,12 +1,14 @@
 import { MeshError, foldName, parseTarget, type Target } from '@claudemesh/protocol'
 import { nearest } from './nearest.ts'
 import type { Roster } from './roster.ts'
-import type { Me, Peer, Resolved } from './types.ts'
+import type { Me, Member, Peer, Resolved } from './types.ts'
 
 type PeerTarget = Extract<Target, { kind: 'peer' }>
 
 interface Part {
   readonly peers: readonly Peer[]
+  /** Nobody online answers to it: mail for this member. */
+  readonly member?: Member
   readonly route: string
   readonly direct: boolean
   /** Whether a peer that appears later belongs to this target too. */
@@ -18,16 +20,27 @@ export interface Resolution extends Resolved {
   readonly matches: (peer: Peer) => boolean
 }
 
+/** Who is a member, and whether a name that only a member bears shall be mail for them. */
+export interface Absent {
+  readonly members: readonly Member[]
+  readonly durable: boolean
+}
+
 /** The recipients of `to` among the verified peers, each once, the sender never. */
-export function resolve(to: string | readonly string[], roster: Roster, me: Me): Resolution {
+export function resolve(to: string | readonly string[], roster: Roster, me: Me, absent: Absent = { members: [], durable: false }): Resolution {
   const written = typeof to === 'string' ? [to] : to
-  const parts = written.map((text) => resolveOne(text, roster, me))
+  const parts = written.map((text) => resolveOne(text, roster, me, absent))
   const peers = new Map(parts.flatMap((part) => part.peers).map((peer) => [peer.session, peer]))
-  if (peers.size === 0) throw new MeshError('no_recipients', `nobody but you answers to ${written.map((text) => JSON.stringify(text)).join(', ')}`)
+  // Who gets it as a peer needs no mail.
+  const present = new Set([...peers.values()].map((peer) => peer.member.key))
+  const members = new Map(parts.flatMap(({ member }) => (member && !present.has(member.key) ? member : [])).map((member) => [member.key, member]))
+  if (peers.size + members.size === 0)
+    throw new MeshError('no_recipients', `nobody but you answers to ${written.map((text) => JSON.stringify(text)).join(', ')}`)
   const routes = [...new Set(parts.map((part) => part.route))]
   return {
     peers: [...peers.values()],
     recipients: [...peers.keys()],
+    members: [...members.values()],
     targetSpec: routes.length === 1 ? (routes[0] ?? '*') : routes,
     label: written.map((text) => text.trim()).join(', '),
     direct: parts.every((part) => part.direct),
@@ -35,8 +48,10 @@ export function resolve(to: string | readonly string[], roster: Roster, me: Me):
   }
 }
 
-function resolveOne(text: string, roster: Roster, me: Me): Part {
+function resolveOne(text: string, roster: Roster, me: Me, absent: Absent): Part {
   const target = parseTarget(text)
+  if (absent.durable && target.kind !== 'peer')
+    throw new MeshError('not_durable', `${text.trim()} cannot be mail for the absent: name the members, or leave durable out`)
   if (target.kind === 'everyone') return { peers: roster.peers(), route: '*', direct: false, matches: () => true }
   if (target.kind === 'group') return groupPart(target.group, roster, me)
   const found = withoutGhosts(findPeers(target, text.trim(), roster))
@@ -45,10 +60,24 @@ function resolveOne(text: string, roster: Roster, me: Me): Part {
   if (peer) return { peers: [peer], route: peer.session, direct: true, matches: () => false }
   if (target.name === foldName(me.name) && target.keyPrefix === undefined && target.member === undefined)
     return { peers: [], route: me.session, direct: true, matches: () => false }
+  const member = absentMember(target, text.trim(), absent, me)
+  if (member && absent.durable) return { peers: [], member, route: member.key, direct: true, matches: () => false }
   throw unknown(
     text.trim(),
     roster.peers().map((p) => p.name),
+    member,
   )
+}
+
+/** The one member that a target means: by its name, narrowed by a key prefix, as the member of a session that is gone, or by a key prefix alone. */
+function absentMember(target: PeerTarget, text: string, absent: Absent, me: Me): Member | undefined {
+  const { name, keyPrefix, member } = target
+  const others = absent.members.filter(({ id }) => id !== me.memberId)
+  const named = others.filter(({ folded }) => folded === (member ?? name))
+  const narrowed = keyPrefix === undefined ? named : named.filter((one) => hasPrefix(one, keyPrefix))
+  const found = narrowed.length > 0 || !/^[A-Za-z0-9_-]{4,43}$/.test(text) ? narrowed : others.filter((one) => hasPrefix(one, text))
+  if (found.length > 1 && absent.durable) throw ambiguousMember(text, found)
+  return found[0]
 }
 
 function groupPart(group: string, roster: Roster, me: Me): Part {
@@ -79,11 +108,16 @@ function withoutGhosts(found: Peer[]): Peer[] {
   return sameMember && connected.length > 0 ? connected : found
 }
 
-function hasPrefix(peer: Peer, prefix: string): boolean {
-  return peer.session.startsWith(prefix) || compact(peer).startsWith(prefix.toLowerCase())
+function hasPrefix(one: Peer | Member, prefix: string): boolean {
+  return ('session' in one ? one.session : one.key).startsWith(prefix) || compact(one).startsWith(prefix.toLowerCase())
 }
 
-const compact = (peer: Peer) => peer.fingerprint.replaceAll(' ', '')
+const compact = ({ fingerprint }: { readonly fingerprint: string }) => fingerprint.replaceAll(' ', '')
+
+function ambiguousMember(text: string, members: readonly Member[]): MeshError {
+  const choices = members.map((member) => `${member.name}/${compact(member)}`)
+  return new MeshError('ambiguous_name', `${members.length} members answer to ${JSON.stringify(text)}: ${choices.join(', ')}. Write one of them so`)
+}
 
 function ambiguous(text: string, peers: readonly Peer[]): MeshError {
   const choices = peers.map((peer) => `${peer.name}/${compact(peer)} (member ${peer.member.name})`)
@@ -95,12 +129,11 @@ function ambiguous(text: string, peers: readonly Peer[]): MeshError {
 
 const shown = 8
 
-function unknown(text: string, candidates: readonly string[]): MeshError {
+function unknown(text: string, candidates: readonly string[], absent?: Member): MeshError {
   const near = nearest(foldName(text), candidates)
-  return new MeshError(
-    'unknown_target',
-    `no live peer or group answers to ${JSON.stringify(text)}; ${near.length > 0 ? `nearest: ${near.join(', ')}` : whoIsThere(candidates)}`,
-  )
+  const others = near.length > 0 ? `nearest: ${near.join(', ')}` : whoIsThere(candidates)
+  const mail = absent ? `; durable: true (--durable) keeps it for the next session of member ${absent.name}` : ''
+  return new MeshError('unknown_target', `no live peer or group answers to ${JSON.stringify(text)}; ${others}${mail}`)
 }
 
 function whoIsThere(names: readonly string[]): string {

@@ -61,13 +61,19 @@ export class Self {
     return issuePresence({ mesh: this.#o.identity.mesh, session: key, seq: ++this.#sequence, ts: this.#o.clock.now(), ...attributes })
   }
 
+  /** Certificates down to this session, the last one fresh. */
+  chain(): string[] {
+    const { identity, session, clock } = this.#o
+    const { mesh, member, chain } = identity
+    const now = clock.now()
+    return [...chain, issueSession({ mesh, session: session.key, member, iat: now, exp: now + times.sessionLife })]
+  }
+
   /** The hello for a challenge: a fresh session certificate, a fresh presence, both signatures. */
   hello({ nonce }: Challenge): Record<string, unknown> {
     const { identity, session, clock, url } = this.#o
-    const { mesh, member, chain } = identity
-    const now = clock.now()
-    const certificate = issueSession({ mesh, session: session.key, member, iat: now, exp: now + times.sessionLife })
-    const transcript = { aud: audienceOf(url), clientNonce: toB64u(this.#random(16)), timestamp: now }
+    const { mesh, member } = identity
+    const transcript = { aud: audienceOf(url), clientNonce: toB64u(this.#random(16)), timestamp: clock.now() }
     return {
       v: 1,
       meshId: mesh,
@@ -78,8 +84,9 @@ export class Self {
       displayName: this.#attributes.name,
       groups: this.#attributes.groups,
       ...transcript,
-      chain: [...chain, certificate],
+      chain: this.chain(),
       presence: this.presence(),
+      ...(this.#o.mailSeen ? { mail: true } : {}),
       ...signHello({ mesh, member, session: session.key, nonce, ...transcript }),
     }
   }

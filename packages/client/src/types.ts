@@ -1,7 +1,10 @@
 import type { MemberKey, Random, RootKey, SessionKey } from '@claudemesh/crypto'
 import type {
+  ClientId,
   Clock,
+  contract,
   ErrorCode,
+  Input,
   InvitePubkey,
   Log,
   MemberId,
@@ -10,6 +13,7 @@ import type {
   MeshId,
   MessageId,
   Priority,
+  RecipientPubkey,
   RootPubkey,
   Rung,
   SessionPubkey,
@@ -78,6 +82,54 @@ export interface RecallOptions {
   readonly limit?: number
 }
 
+/** The mesh's members as the broker last listed them: certificates, which prove themselves. Kept by the app, so that mail can be sealed while the broker is away. */
+export interface MemberCache {
+  load(): { readonly at: number; readonly chains: readonly (readonly string[])[] } | undefined
+  save(list: { readonly at: number; readonly chains: readonly (readonly string[])[] }): void
+}
+
+/** Which mail this member's sessions have shown, kept by the app for as long as a broker could replay it: two weeks. */
+export interface MailSeen {
+  has(id: MessageId): boolean
+  add(ids: readonly MessageId[]): void
+}
+
+/** A sealed message that waits on disk for the broker. */
+export interface OutboxEntry {
+  readonly id: MessageId
+  /** When it was sealed. */
+  readonly at: number
+  /** Names of its recipients, for people. */
+  readonly to: readonly string[]
+  /** The session that sealed it, with what proves it. */
+  readonly session: SessionPubkey
+  readonly chain: readonly string[]
+  readonly presence: string
+  /** The `send` as it goes out, again and again the same bytes. */
+  readonly frame: Omit<Input<typeof contract.messages.send>, 'id' | 'forward'> & { readonly id: ClientId }
+}
+
+/** What became of a message that was in the outbox. */
+export interface KeptMessage {
+  readonly keptAt: number
+  readonly sentAt?: number | undefined
+  readonly failedAt?: number | undefined
+  readonly failed?: string | undefined
+}
+
+/** The outbox of one mesh on this machine, shared by all processes of the member and kept by the app. */
+export interface OutboxPort {
+  /** On disk, to stay, when this returns. Throws `outbox_full` or `outbox_unwritable`, and then nothing is left of it. */
+  keep(entry: OutboxEntry): void
+  /** What waits, in the order in which it was kept. */
+  list(): readonly OutboxEntry[]
+  /** The message no longer waits; what became of it is remembered for a week. */
+  settle(id: MessageId, outcome: Omit<KeptMessage, 'keptAt'>): void
+  find(id: MessageId): KeptMessage | undefined
+  /** Runs the task unless another living process runs one. */
+  exclusively(task: () => Promise<void>): Promise<void>
+}
+
 export interface ConnectOptions {
   /** The broker's WebSocket address, such as ws://127.0.0.1:7717/ws. */
   readonly url: string
@@ -95,6 +147,11 @@ export interface ConnectOptions {
   readonly policyPin?: PolicyPin
   readonly statePin?: StatePin
   readonly memoryCache?: MemoryCache
+  readonly memberCache?: MemberCache
+  /** With it, what is sent while the broker is away waits on disk instead of in memory. */
+  readonly outbox?: OutboxPort
+  /** With it the session shows mail for its member; without it mail waits for one that does. */
+  readonly mailSeen?: MailSeen
   /** Messages that an earlier process of this session showed: they are not taken in again. */
   readonly shown?: readonly MessageId[]
   /** Keep dialling when the first attempt finds no broker; otherwise `connect` rejects with `unavailable`. */
@@ -117,6 +174,17 @@ export interface Peer {
   readonly since?: number
   /** The broker's word; false while a lost session may still return. */
   readonly connected: boolean
+}
+
+/** Somebody who belongs to the mesh, present or not; the certificates verified. */
+export interface Member {
+  readonly id: MemberId
+  readonly key: MemberPubkey
+  readonly name: string
+  readonly role: 'admin' | 'member'
+  /** The name as names are compared. */
+  readonly folded: string
+  readonly fingerprint: string
 }
 
 export interface Me {
@@ -149,6 +217,8 @@ export interface ReceivedMessage {
   readonly re?: string
   /** How many messages, each the cause of the next, led to this one since a user had a word in it; 0 when a user did. The sender's word. */
   readonly hops: number
+  /** It was mail for this member, sealed to the member key: without the forward secrecy of a session. */
+  readonly durable?: true
   readonly sentAt: number
   readonly receivedAt: number
   /** False only for plaintext in a mesh whose signed policy allows it. */
@@ -167,6 +237,8 @@ export interface RefusedMessage {
 
 export interface Resolved {
   readonly recipients: readonly SessionPubkey[]
+  /** Members whom it is mail for. */
+  readonly members: readonly Member[]
   /** What the broker routes by. */
   readonly targetSpec: string | string[]
   /** The targets as written, for the recipients to read. */
@@ -183,20 +255,28 @@ export interface SendOptions {
   /** As in a received message. */
   readonly hops?: number
   readonly volatile?: boolean
+  /** A name that nobody online bears, but a member does, is mail for that member's next session; kept for seven days. */
+  readonly durable?: boolean
 }
 
 export interface SendResult {
   readonly id: MessageId
   readonly recipients: readonly { readonly session: SessionPubkey; readonly name: string }[]
-  /** Recipients for whom the broker stored it. */
+  /** Members whose next session gets it. */
+  readonly mail: readonly { readonly member: MemberPubkey; readonly name: string }[]
+  /** Recipients, and members, for whom the broker stored it. */
   readonly queued: number
   readonly volatile?: true
+  /** Not stored yet: it waits on this machine until the broker is back, 24 hours at most. */
+  readonly outbox?: true
   /** Recipients that left before it reached the broker. */
-  readonly gone: readonly { readonly session: SessionPubkey; readonly name: string }[]
+  readonly gone: readonly { readonly session: RecipientPubkey; readonly name: string }[]
 }
 
 export interface RecipientStatus {
-  readonly session: SessionPubkey
+  /** The session, or with `mail` the member. */
+  readonly session: RecipientPubkey
+  readonly mail?: true
   readonly name: string
   readonly rung: Rung
   readonly at: number
@@ -214,6 +294,8 @@ export interface MessageStatus {
   readonly storedAt?: number | undefined
   readonly delivered: boolean
   readonly deliveredAt?: number
+  /** Where it waited, or still waits, on this machine. */
+  readonly outbox?: KeptMessage
   readonly recipients: readonly RecipientStatus[]
 }
 
@@ -274,7 +356,8 @@ export interface MeshEvents {
   /** A sent message reached a new rung at one recipient. */
   delivery: {
     readonly id: MessageId
-    readonly session: SessionPubkey
+    /** The session, or for mail the member. */
+    readonly session: RecipientPubkey
     readonly name: string
     readonly rung: Rung
     readonly at: number
@@ -283,6 +366,8 @@ export interface MeshEvents {
     readonly proven?: boolean
     readonly held?: boolean
   }
+  /** A message left the outbox: stored for so many, or given up for a reason. */
+  outbox: { readonly id: MessageId; readonly to: readonly string[]; readonly stored?: number; readonly failed?: string }
   /** The reader has seen these messages. */
   surfaced: readonly MessageId[]
   /** Messages of a sender that did not arrive within the grace period. */

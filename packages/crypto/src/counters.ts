@@ -1,4 +1,4 @@
-import type { SessionPubkey } from '@claudemesh/protocol'
+import type { RecipientPubkey } from '@claudemesh/protocol'
 
 /** Messages per incarnation and peer. */
 export const perIncarnation = 2 ** 32
@@ -9,7 +9,7 @@ const maxIncarnation = 2 ** 21 - 1
 export class SendCounters {
   readonly #start: number
   readonly #end: number
-  readonly #next = new Map<SessionPubkey, number>()
+  readonly #next = new Map<RecipientPubkey, number>()
 
   /** `from`: how many messages this incarnation may have sent to anyone already. */
   constructor(incarnation = 0, from = 0) {
@@ -19,14 +19,14 @@ export class SendCounters {
   }
 
   /** The number that `next` would give, not yet used up. */
-  peek(peer: SessionPubkey): number {
+  peek(peer: RecipientPubkey): number {
     const n = this.#next.get(peer) ?? this.#start
     if (n >= this.#end) throw new RangeError('this session has sent all the messages it can')
     return n
   }
 
   /** The next number for this peer; never the same twice. */
-  next(peer: SessionPubkey): number {
+  next(peer: RecipientPubkey): number {
     const n = this.peek(peer)
     this.#next.set(peer, n + 1)
     return n

@@ -1,4 +1,4 @@
-import { limits, MeshError, type ClientId, type MeshId, type Priority, type SessionPubkey } from '@claudemesh/protocol'
+import { limits, MeshError, type ClientId, type MeshId, type Priority, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import { z } from 'zod'
 import { decodeText, encodeText } from './sodium.ts'
 
@@ -24,7 +24,7 @@ export interface InnerMessage {
 export interface Inner extends InnerMessage {
   readonly m: MeshId
   readonly f: SessionPubkey
-  readonly r?: SessionPubkey | undefined
+  readonly r?: RecipientPubkey | undefined
   readonly c?: number | undefined
 }
 

@@ -1,4 +1,4 @@
-import { MeshError, times, type ClientId, type MeshId, type Priority, type SessionPubkey } from '@claudemesh/protocol'
+import { MeshError, times, type ClientId, type MeshId, type Priority, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import { fromB64u } from './base64.ts'
 import { bodyHash, keyCommitment, openBody, wrappedCounter, wrapPlainBytes } from './body.ts'
 import type { Chain } from './chain-types.ts'
@@ -22,12 +22,13 @@ export interface Envelope {
 
 export interface OpenOptions {
   keys: PairKeys
-  me: SessionPubkey
+  me: RecipientPubkey
   mesh: MeshId
   /** The sender's chain, verified to its session. */
   sender: Chain
   now: number
-  windows: ReplayWindows
+  /** Told of the counter of a message that passed every other check; throws `replayed`. Mail is known by its id instead, since it is opened by one session after another. */
+  windows: Pick<ReplayWindows, 'accept'>
   /** From the signed, pinned policy. */
   allow?: { readonly plaintext: boolean } | undefined
 }
@@ -91,7 +92,7 @@ function openShared(push: Envelope, wrap: string, o: OpenOptions): Unsealed {
 const unbox = (boxed: string | undefined, push: Envelope, o: OpenOptions) =>
   sodium.crypto_box_open_easy_afternm(fromB64u(boxed ?? ''), fromB64u(push.nonce, 24), o.keys.with(push.senderPubkey).shared)
 
-function boxedCounter(inner: Inner, me: SessionPubkey): number {
+function boxedCounter(inner: Inner, me: RecipientPubkey): number {
   if (inner.r !== me) throw new MeshError('wrong_recipient')
   if (inner.c === undefined) throw new MeshError('bad_version', 'the sealed message has no counter')
   return inner.c

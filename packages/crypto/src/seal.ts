@@ -1,4 +1,4 @@
-import { limits, MeshError, type MeshId, type SessionPubkey } from '@claudemesh/protocol'
+import { limits, MeshError, type MeshId, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import { toB64u } from './base64.ts'
 import { bodyHash, sealBody, wrapBytes, wrapPlain } from './body.ts'
 import type { SendCounters } from './counters.ts'
@@ -22,7 +22,7 @@ export interface Sealed {
   readonly wraps?: string
   readonly ciphertext: string
   /** Wraps for recipients that were not among the first. Throws `top_up_closed` after `wipe` and for a box, `bad_recipients` for one already wrapped for. */
-  topUp(recipients: readonly SessionPubkey[]): Addressed
+  topUp(recipients: readonly RecipientPubkey[]): Addressed
   /** Destroys the content key: no more top-ups. */
   wipe(): void
 }
@@ -32,7 +32,7 @@ export interface SealOptions {
   counters: SendCounters
   mesh: MeshId
   sender: SessionPubkey
-  recipients: readonly SessionPubkey[]
+  recipients: readonly RecipientPubkey[]
   message: InnerMessage
   random: Random
   /** Wrap even for a single recipient, because more may be added. */
@@ -41,14 +41,14 @@ export interface SealOptions {
 
 const keyBytes = 32
 
-/** Seals a message for these sessions alone. Throws `no_recipients`, `too_many_recipients`, `bad_recipients` or `too_large`. */
+/** Seals a message for these sessions, and as mail for members, alone. Throws `no_recipients`, `too_many_recipients`, `bad_recipients` or `too_large`. */
 export function seal(o: SealOptions): Sealed {
   const [only] = o.recipients
   if (only === undefined) throw new MeshError('no_recipients')
   return o.recipients.length === 1 && !o.shared ? sealBox(o, only) : sealShared(o)
 }
 
-function sealBox(o: SealOptions, recipient: SessionPubkey): Sealed {
+function sealBox(o: SealOptions, recipient: RecipientPubkey): Sealed {
   checkRecipients([recipient], o.sender)
   const { shared } = o.keys.with(recipient)
   const nonce = take(o.random, 24)
@@ -80,7 +80,7 @@ class Wrapper {
   readonly #o: SealOptions
   readonly #nonce: Uint8Array
   readonly #bodyHash: Uint8Array
-  readonly #wrapped = new Set<SessionPubkey>()
+  readonly #wrapped = new Set<RecipientPubkey>()
   #contentKey: Uint8Array | undefined
 
   constructor(o: SealOptions, contentKey: Uint8Array, nonce: Uint8Array, hashOfBody: Uint8Array) {
@@ -90,7 +90,7 @@ class Wrapper {
     this.#bodyHash = hashOfBody
   }
 
-  wrap(recipients: readonly SessionPubkey[]): Addressed {
+  wrap(recipients: readonly RecipientPubkey[]): Addressed {
     const contentKey = this.#contentKey
     if (!contentKey) throw new MeshError('top_up_closed')
     checkRecipients(recipients, this.#o.sender)
@@ -118,7 +118,7 @@ function refuseTopUp(): never {
   throw new MeshError('top_up_closed', 'this message was sealed for one recipient alone')
 }
 
-function checkRecipients(recipients: readonly SessionPubkey[], sender: SessionPubkey): void {
+function checkRecipients(recipients: readonly RecipientPubkey[], sender: SessionPubkey): void {
   if (recipients.length > limits.recipients) throw new MeshError('too_many_recipients')
   if (new Set(recipients).size !== recipients.length) throw new MeshError('bad_recipients', 'a recipient is named twice')
   if (recipients.includes(sender)) throw new MeshError('bad_recipients', 'the sender is among the recipients')

@@ -23,7 +23,7 @@ export function framePeerMessages(messages: readonly ReceivedMessage[], options:
 }
 
 function frameMessage(message: ReceivedMessage, { maxText = longestText, rest = 'the sender must send the rest again in parts' }: FrameOptions): string {
-  const { from, to, priority, id, re, verified, sentAt } = message
+  const { from, to, priority, id, re, verified, sentAt, durable } = message
   const attributes = {
     from: from.name,
     key: from.fingerprint,
@@ -33,6 +33,7 @@ function frameMessage(message: ReceivedMessage, { maxText = longestText, rest = 
     id,
     ...(re === undefined ? {} : { re }),
     priority,
+    ...(durable ? { mail: 'durable' } : {}),
     sent: new Date(sentAt).toISOString(),
   }
   return frame('peer-message', attributes, cut(visible(message.text), maxText, rest))

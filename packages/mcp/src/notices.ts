@@ -1,10 +1,11 @@
 import type { Mesh } from '@claudemesh/client'
 
-/** What the model should know beside the messages: how many were refused or never came. */
+/** What the model should know beside the messages: how many were refused, never came, or never went. */
 export class Notices {
   readonly #refused = new Map<string, number>()
   readonly #missing = new Map<string, number>()
   readonly #state = new Map<string, number>()
+  readonly #unsent = new Map<string, number>()
 
   /** Counts from now on, until the returned function is called. */
   watch(mesh: Mesh): () => void {
@@ -12,6 +13,7 @@ export class Notices {
       mesh.on('refused', ({ fingerprint }) => add(this.#refused, fingerprint, 1)),
       mesh.on('gap', ({ from, missing }) => add(this.#missing, from, missing)),
       mesh.on('stateRefused', ({ reason }) => add(this.#state, reason, 1)),
+      mesh.on('outbox', ({ to, failed }) => failed !== undefined && add(this.#unsent, `${to.join(', ')}: ${failed}`, 1)),
     ]
     return () => offs.forEach((off) => off())
   }
@@ -24,6 +26,8 @@ export class Notices {
     this.#missing.clear()
     const state = [...this.#state]
     this.#state.clear()
+    const unsent = [...this.#unsent]
+    this.#unsent.clear()
     return {
       lines: [
         ...refused.map(([from, n]) => `[${count(n)} from ${from} could not be verified and ${n === 1 ? 'was' : 'were'} not shown]`),
@@ -32,11 +36,13 @@ export class Notices {
           ([reason, n]) =>
             `[${n === 1 ? '1 change' : `${n} changes`} of the shared state could not be verified and ${n === 1 ? 'was' : 'were'} not shown: ${reason}]`,
         ),
+        ...unsent.map(([what, n]) => `[${count(n)} of yours never left this machine, to ${what}]`),
       ],
       giveBack: () => {
         for (const [from, n] of refused) add(this.#refused, from, n)
         for (const [from, n] of missing) add(this.#missing, from, n)
         for (const [reason, n] of state) add(this.#state, reason, n)
+        for (const [what, n] of unsent) add(this.#unsent, what, n)
       },
     }
   }

@@ -1,4 +1,4 @@
-import type { Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
+import type { KeptMessage, Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
 import { MeshError, check, tools, type MessageId, type Tool, type ToolInput } from '@claudemesh/protocol'
 import { framePeerMessages, longestText } from './frame.ts'
 import { forget, recall, remember } from './memories.ts'
@@ -47,8 +47,17 @@ const handlers: Handlers = {
     },
   },
   messages: {
-    send: async (mesh, { to, message, priority, re }, { hops = 0 }) =>
-      sent(await mesh.send({ to, message, hops, ...(priority === undefined ? {} : { priority }), ...(re === undefined ? {} : { re }) })),
+    send: async (mesh, { to, message, priority, re, durable }, { hops = 0 }) =>
+      sent(
+        await mesh.send({
+          to,
+          message,
+          hops,
+          ...(durable === undefined ? {} : { durable }),
+          ...(priority === undefined ? {} : { priority }),
+          ...(re === undefined ? {} : { re }),
+        }),
+      ),
     check: (mesh, _input, turn) => checkMessages(mesh, turn),
     status: async (mesh, { id }) => statusOf(await mesh.status(id as MessageId)),
   },
@@ -93,21 +102,26 @@ function peerRow({ name, status, role, groups, summary, fingerprint, member, con
   return { name, status, role, groups, summary, key: fingerprint, member: member.name, ...(connected ? {} : { connected }) }
 }
 
-function sent({ id, recipients, queued, gone, volatile }: SendResult): object {
-  const away = new Set(gone.map((peer) => peer.session))
-  const names = recipients.filter((peer) => !away.has(peer.session)).map((peer) => peer.name)
-  const status = volatile
-    ? `sent to whoever is connected of ${names.length}: ${names.join(', ')}`
-    : `stored for ${queued}: ${names.join(', ')} (stored is not yet read)`
+function sent({ id, recipients, mail, queued, gone, volatile, outbox }: SendResult): object {
+  const away = new Set<string>(gone.map((peer) => peer.session))
+  const there = recipients.filter((peer) => !away.has(peer.session)).map((peer) => peer.name)
+  const posted = mail.filter(({ member }) => !away.has(member)).map(({ name }) => `${name}'s next session`)
+  const names = [...there, ...posted].join(', ')
+  const status = outbox
+    ? `not stored yet: waits on this machine for the broker, at most 24 h, for ${names}`
+    : volatile
+      ? `sent to whoever is connected of ${there.length}: ${names}`
+      : `stored for ${queued}: ${names} (stored is not yet read)`
   return { id, status, ...(gone.length === 0 ? {} : { gone: gone.map((peer) => peer.name) }) }
 }
 
-function statusOf({ id, delivered, recipients }: MessageStatus): object {
+function statusOf({ id, delivered, outbox, recipients }: MessageStatus): object {
   return {
     id,
     delivered,
-    recipients: recipients.map(({ name, rung, at, reason, connected, proven, held }) => ({
-      name,
+    ...(outbox === undefined ? {} : { outbox: inOutbox(outbox) }),
+    recipients: recipients.map(({ name, mail, rung, at, reason, connected, proven, held }) => ({
+      name: mail ? `${name}'s next session` : name,
       rung: proven === false ? `${rung} (the broker says so, no proof)` : rung,
       at: new Date(at).toISOString(),
       ...(reason === undefined ? {} : { reason }),
@@ -115,6 +129,12 @@ function statusOf({ id, delivered, recipients }: MessageStatus): object {
       connected,
     })),
   }
+}
+
+function inOutbox({ keptAt, sentAt, failed }: KeptMessage): string {
+  if (failed !== undefined) return `never left this machine: ${failed}`
+  if (sentAt !== undefined) return `waited on this machine until ${new Date(sentAt).toISOString()}`
+  return `waits on this machine since ${new Date(keptAt).toISOString()}, until the broker is back, at most 24 h`
 }
 
 function checkMessages(mesh: Mesh, { notices, news }: Turn): string {

@@ -30,6 +30,7 @@ export const errors = {
   not_found: row('Nothing of that id exists for this session.'),
   unknown_target: row('No peer or group answers to that name; the message lists the nearest.'),
   ambiguous_name: row('Several live peers bear that name; the message says how to pick one.'),
+  not_durable: row('Only a name can be mail for the absent: not a group, not *, and not a volatile message.'),
   no_recipients: row('The target exists, but nobody else is in it.'),
   bad_name: row('The name breaks the naming rules; the message says which.'),
   bad_recipients: row('Recipient keys and wraps do not match, repeat, or contain the sender.'),
@@ -37,6 +38,8 @@ export const errors = {
   id_conflict: row('The same message id was used with other content.'),
   top_up_closed: row('The 30 s window for adding recipients to this message has passed.'),
   queue_full: row('A recipient’s queue is full; nothing was stored for it.', 'later'),
+  outbox_full: row('The outbox of this machine is full: 1,000 messages or 16 MiB wait for the broker already.', 'later'),
+  outbox_unwritable: row('The outbox could not be written to disk, so the message was not kept; the message names the cause.', 'later'),
   rate_limited: row('Too many requests; retryAfter says when.', 'later'),
   // what the mesh keeps
   bad_key: row('The state key breaks the rules; the message says which.'),

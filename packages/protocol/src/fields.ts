@@ -60,6 +60,7 @@ export const recipientState = z.object({
   rung,
   at: millis,
   reason: z.string().optional(),
+  mail: z.boolean().optional().describe('The recipient is a member, and sessionPubkey its member key.'),
 })
 export type RecipientState = z.infer<typeof recipientState>
 

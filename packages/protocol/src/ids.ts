@@ -45,3 +45,5 @@ export type RootPubkey = z.infer<typeof rootPubkey>
 export type MemberPubkey = z.infer<typeof memberPubkey>
 export type InvitePubkey = z.infer<typeof invitePubkey>
 export type SessionPubkey = z.infer<typeof sessionPubkey>
+/** Whom a message is sealed for: a session, or as mail a member. */
+export type RecipientPubkey = SessionPubkey | MemberPubkey

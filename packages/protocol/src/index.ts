@@ -28,6 +28,7 @@ export type {
   MeshId,
   MessageId,
   PresenceId,
+  RecipientPubkey,
   RootPubkey,
   SessionPubkey,
   StateId,

@@ -51,6 +51,9 @@ export const limits = {
   tagChars: 64,
   recallChars: 1024,
   recallResults: 50,
+  /** What waits on one machine for the broker of one mesh. */
+  outboxMessages: 1000,
+  outboxBytes: 16 * 1024 * 1024,
 } as const
 
 /** Durations of the protocol, in milliseconds. */
@@ -67,6 +70,8 @@ export const times = {
   keyAnswer: 10_000,
   /** Key boxes of an epoch that never began are kept this long. */
   pendingKeyboxes: 3_600_000,
+  /** A sealed message waits this long for the broker. */
+  outboxLife: 24 * 3_600_000,
   messageLife: 7 * 24 * 3_600_000,
   sessionLife: 24 * 3_600_000,
   sessionLifeMax: 7 * 24 * 3_600_000,

@@ -15,11 +15,11 @@ export interface InboxFlags {
   readonly groups?: string
 }
 
-/** A shell peer: prints the first messages that come, or with `--follow` all until Ctrl-C. Sessions are ephemeral: mail starts with this one. */
+/** A shell peer: prints the first messages that come, or with `--follow` all until Ctrl-C. Sessions are ephemeral: messages start with this one, but mail for the member that no session showed yet comes first. */
 export async function inbox(context: Context, output: Output, flags: InboxFlags): Promise<void> {
   const entry = pickMesh(loadConfig(context.home), flags.mesh)
   const persona = parsePersona(flags, entry.name)
-  const mesh = await connectMesh(context, entry, persona)
+  const mesh = await connectMesh(context, entry, persona, { showsMail: true })
   try {
     output.note(`listening in ${entry.slug} as ${persona.name} (${mesh.me.fingerprint})`)
     const off = mesh.on('refused', (refused) => output.note(refused.notice))
@@ -64,7 +64,7 @@ function lines(output: Output, message: ReceivedMessage): string[] {
   const { name, member, fingerprint } = message.from
   const from = `${name} (${member ? `${member.name}, ` : ''}${fingerprint}) → ${plainText(message.to)}`
   return [
-    output.style('cyan', from) + (message.verified ? '' : '  UNVERIFIED'),
+    output.style('cyan', from) + (message.durable ? '  durable' : '') + (message.verified ? '' : '  UNVERIFIED'),
     ...plainText(message.text)
       .split('\n')
       .map((line) => `  ${line}`),

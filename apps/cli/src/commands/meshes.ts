@@ -1,9 +1,12 @@
+import { rmSync } from 'node:fs'
 import { ready, verifyPolicy } from '@claudemesh/crypto'
 import type { MeshId, RootPubkey } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
 import { loadConfig, updateConfig, type MeshEntry } from '../home/config.ts'
+import { outboxFolder } from '../home/outbox.ts'
 import { pickMesh } from '../home/meshes.ts'
 import { policyPin } from '../home/policy-pin.ts'
+import { waitingFor } from './outbox.ts'
 import { invocation } from '../invocation.ts'
 import { reach } from '../session/reach.ts'
 import { columns, type Output, type Result } from '../output.ts'
@@ -18,10 +21,11 @@ export function list(context: Context): Result {
   }
 }
 
-/** Forgets a membership: its member key is destroyed on this machine. */
+/** Forgets a membership: its member key and what waits in its outbox are destroyed on this machine. */
 export async function leave(context: Context, slug: string): Promise<Result> {
   const entry = pickMesh(loadConfig(context.home), slug)
   await updateConfig(context.home, (config) => ({ ...config, meshes: config.meshes.filter((known) => known.mesh !== entry.mesh) }))
+  rmSync(outboxFolder(context.home, entry.mesh), { recursive: true, force: true })
   return { json: { left: entry.slug, mesh: entry.mesh }, text: `left ${entry.slug}; coming back takes a new invite` }
 }
 
@@ -30,13 +34,19 @@ export async function status(context: Context, output: Output, flags: { mesh?: s
   const config = loadConfig(context.home)
   const meshes = flags.mesh === undefined ? config.meshes : [pickMesh(config, flags.mesh)]
   const states = await Promise.all(
-    meshes.map(async (entry) => ({ slug: entry.slug, url: entry.url, ...(await reach(entry)), ...(await pinned(context, entry)) })),
+    meshes.map(async (entry) => ({
+      slug: entry.slug,
+      url: entry.url,
+      outbox: waitingFor(context, entry.mesh),
+      ...(await reach(entry)),
+      ...(await pinned(context, entry)),
+    })),
   )
   const rows = states.map((one) => [
     one.slug,
     one.reachable ? output.style('green', 'reachable') : output.style('red', 'unreachable'),
     one.url,
-    one.reason ?? `${one.ms} ms`,
+    `${one.reason ?? `${one.ms} ms`}${one.outbox > 0 ? `; ${one.outbox} in the outbox` : ''}`,
     one.policy ? `epoch ${one.policy.epoch ?? 'none'}; ${stored(one.policy)}` : '',
   ])
   return {

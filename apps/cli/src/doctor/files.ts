@@ -8,7 +8,9 @@ import { fail, pass, warn, type Check } from './check.ts'
 /** Whether what is secret is readable by this user alone. */
 export function checkFiles({ home }: Context): Check[] {
   if (!existsSync(home)) return [pass('files', `${home} is not there yet`)]
-  const folders = [home, ...['roots', 'policies', 'sessions'].map((name) => join(home, name)).filter((path) => existsSync(path))]
+  const own = ['roots', 'policies', 'sessions', 'members', 'outbox', 'mail'].map((name) => join(home, name)).filter((path) => existsSync(path))
+  const inner = own.filter((path) => /(outbox|mail)$/.test(path)).flatMap((path) => readdirSync(path).map((name) => join(path, name)))
+  const folders = [home, ...own, ...inner]
   const files = folders
     .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
     .filter((path) => !path.endsWith('.log'))

@@ -3,6 +3,7 @@ import { MeshError, type MeshId, type RootPubkey } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
 import { loadConfig, type MeshEntry } from '../home/config.ts'
 import { findRunning } from '../local/runfile.ts'
+import { waitingFor } from '../commands/outbox.ts'
 import { withMesh } from '../session/connect.ts'
 import { reach } from '../session/reach.ts'
 import { fail, pass, warn, type Check } from './check.ts'
@@ -25,13 +26,14 @@ export async function checkMeshes(context: Context): Promise<Check[]> {
 
 async function checkMesh(context: Context, entry: MeshEntry): Promise<Check[]> {
   const certificates = await checkChain(context, entry)
+  const outbox = checkOutbox(context, entry)
   const broker = await reach(entry, () => context.clock.now())
   if (!broker.reachable) {
     const remedy = entry.data === undefined ? 'ask who runs it, or check the network' : 'start it: claudemesh up --detach'
-    return [certificates, fail(`${entry.slug} broker`, `${entry.url} is away (${broker.reason})`, remedy)]
+    return [certificates, ...outbox, fail(`${entry.slug} broker`, `${entry.url} is away (${broker.reason})`, remedy)]
   }
   const answers = pass(`${entry.slug} broker`, `${entry.url} answers in ${broker.ms} ms`)
-  return [certificates, answers, ...checkClock(entry, broker.clockOffset), await checkEntry(context, entry)]
+  return [certificates, ...outbox, answers, ...checkClock(entry, broker.clockOffset), await checkEntry(context, entry)]
 }
 
 async function checkChain({ clock }: Context, entry: MeshEntry): Promise<Check> {
@@ -43,6 +45,13 @@ async function checkChain({ clock }: Context, entry: MeshEntry): Promise<Check> 
   } catch (error) {
     return fail(check, (error as Error).message, `claudemesh leave ${entry.slug}, then join with a new invite`)
   }
+}
+
+function checkOutbox(context: Context, { mesh, slug }: MeshEntry): Check[] {
+  const waiting = waitingFor(context, mesh)
+  if (waiting === 0) return []
+  const says = `${waiting} ${waiting === 1 ? 'message waits' : 'messages wait'} for the broker`
+  return [warn(`${slug} outbox`, says, 'nothing to do: the next session or command sends them once the broker is there, within 24 h')]
 }
 
 function checkClock({ slug }: MeshEntry, offset: number | undefined): Check[] {

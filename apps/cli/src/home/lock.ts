@@ -22,6 +22,17 @@ export async function withLock<T>(path: string, task: () => T): Promise<T> {
   throw new Failure('locked', `another claudemesh process holds ${path}; wait for it, or remove that file if none runs`)
 }
 
+/** Runs `task` while holding the lock file; returns without running it while a living process holds it. */
+export async function ifUnlocked(path: string, task: () => Promise<void>): Promise<void> {
+  // The first try removes the lock of a process that died.
+  if (!take(path) && !take(path)) return
+  try {
+    await task()
+  } finally {
+    rmSync(path, { force: true })
+  }
+}
+
 /** Takes the lock file for this process; false while a living process holds it. */
 function take(path: string): boolean {
   try {

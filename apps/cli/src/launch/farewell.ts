@@ -10,7 +10,7 @@ const patience = 2000
  */
 export async function farewell(context: Context, handover: string): Promise<void> {
   const cancel = new AbortController()
-  const gone = connectModel(context, { handover }, { persist: false }).then(({ mesh }) => mesh.close({ bye: true }))
+  const gone = connectModel(context, { handover }, { persist: false, showsMail: false }).then(({ mesh }) => mesh.close({ bye: true }))
   try {
     await Promise.race([gone, wait(patience, undefined, { signal: cancel.signal, ref: true })])
   } catch {

@@ -1,5 +1,5 @@
 import type { Mesh, MeshEvents } from '@claudemesh/client'
-import { MeshError, isErrorCode, type MessageId, type SessionPubkey } from '@claudemesh/protocol'
+import { MeshError, isErrorCode, type MessageId, type RecipientPubkey } from '@claudemesh/protocol'
 
 type Delivery = MeshEvents['delivery']
 /** The rungs that one can wait for beyond `stored`. */
@@ -25,7 +25,7 @@ export class DeliveryWatch implements Disposable {
   }
 
   /** Resolves when the message stands on that rung, or higher, at every recipient; rejects with the reason when one will not get it. `surfaced` is believed with proof alone. */
-  async until(rung: WaitedFor, id: MessageId, recipients: readonly SessionPubkey[], mesh: Mesh): Promise<void> {
+  async until(rung: WaitedFor, id: MessageId, recipients: readonly RecipientPubkey[], mesh: Mesh): Promise<void> {
     // What happened before the events began is asked for once.
     for (const one of (await mesh.status(id)).recipients) {
       const key = `${id} ${one.session}`

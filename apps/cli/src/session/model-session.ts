@@ -22,18 +22,18 @@ export interface ModelSession {
 }
 
 /** The session of an MCP server: the one `launch` made, or under a plain start of Claude Code one of its own. */
-export async function connectModel(context: Context, flags: McpFlags, { persist } = { persist: true }): Promise<ModelSession> {
+export async function connectModel(context: Context, flags: McpFlags, { persist, showsMail } = { persist: true, showsMail: true }): Promise<ModelSession> {
   if (flags.handover === undefined) {
     const entry = pickMesh(loadConfig(context.home), flags.mesh ?? context.env['CLAUDEMESH_MESH'])
     const budget = loadBudget(context.home, entry.slug)
-    return { mesh: await connectMesh(context, entry, parsePersona(flags, entry.name), { persist }), budget, watch: flags.watch ?? [] }
+    return { mesh: await connectMesh(context, entry, parsePersona(flags, entry.name), { persist, showsMail }), budget, watch: flags.watch ?? [] }
   }
   const { handover, record, done } = await fetchHandover(flags.handover)
   await ready()
   const session = { key: sessionKey(fromB64u(handover.seed, 32)), incarnation: handover.incarnation, id: handover.sessionId }
   const { shown, offered, transcript } = handover.kept
   const budget = loadBudget(handover.home, handover.mesh.slug)
-  const extras = { session, persist, shown: shown as MessageId[] }
+  const extras = { session, persist, showsMail, shown: shown as MessageId[] }
   const mesh = await connectMesh({ ...context, home: handover.home }, handover.mesh, personaOf(handover), extras)
   mesh.on('surfaced', (surfaced) => record({ surfaced }))
   mesh.on('connection', ({ phase }) => phase === 'closed' && done())

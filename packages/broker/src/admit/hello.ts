@@ -74,13 +74,19 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
     .returning({ epoch: tables.presence.epoch })
   const counted = mesh.presences.has(key) && kernel.nodes.alone
   const queued = counted ? undefined : await queueOf(kernel.db, mesh.id, key)
-  const me = register(kernel, mesh, session, { ...row, epoch: stored?.epoch ?? 0 }, queued)
+  const me = register(kernel, mesh, session, { row: { ...row, epoch: stored?.epoch ?? 0 }, queued, showsMail: input.mail === true })
   announce(mesh, me)
   return { presenceId: id, memberDisplayName: member.name, policy: mesh.policy.token, queued: me.queued.count }
 }
 
+interface Admitted {
+  readonly row: typeof tables.presence.$inferSelect
+  readonly queued: Presence['queued'] | undefined
+  readonly showsMail: boolean
+}
+
 /** From here to the answer nothing waits: the connection, its presence and the peers' view of it change in one step. */
-function register(kernel: Kernel, mesh: Mesh, session: Session, row: typeof tables.presence.$inferSelect, queued: Presence['queued'] | undefined): Presence {
+function register(kernel: Kernel, mesh: Mesh, session: Session, { row, queued, showsMail }: Admitted): Presence {
   if (!session.greeting) {
     abandoned(kernel, mesh, row)
     throw new MeshError('closed')
@@ -100,7 +106,8 @@ function register(kernel: Kernel, mesh: Mesh, session: Session, row: typeof tabl
   me.chain = row.chain
   me.expiresAt = row.expiresAt
   me.signed = signed
-  me.link = { session, feed: new Feed(kernel, mesh, me.key, session.outbox) }
+  me.link = { session, feed: new Feed(kernel, mesh, me.key, session.outbox, showsMail ? me.memberPubkey : undefined) }
+  me.showsMail = showsMail
   session.welcome({ kernel, session, mesh, me })
   mesh.put(me)
   return me

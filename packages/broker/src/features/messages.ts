@@ -1,5 +1,5 @@
 import { and, eq } from 'drizzle-orm'
-import { isErrorCode, MeshError, times, type contract } from '@claudemesh/protocol'
+import { isErrorCode, MeshError, times, type contract, type MessageId, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import type { Answerable, Handlers } from '../handlers.ts'
 import type { Ready } from '../kernel.ts'
 import { peerTable } from '../presence.ts'
@@ -27,7 +27,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
       .select({ key: delivery.recipientPubkey })
       .from(delivery)
       .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, messageId)))
-    const had = new Set(before.map((row) => row.key))
+    const had = new Set<RecipientPubkey>(before.map((row) => row.key))
     const fresh = {
       keys: named.keys.filter((key) => !had.has(key)),
       wraps: named.wraps.filter((_, i) => !had.has(named.keys[i] as (typeof named.keys)[number])),
@@ -58,16 +58,21 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
     return { messageId, queued: added.length + named.keys.length - fresh.keys.length, missing: peers, tokens, gone: [...routed.gone] }
   },
   receipt: ({ kernel, mesh, me }, { received, surfaced = [], failed }) => {
-    const receipt = { meshId: mesh.id, recipient: me.key, at: kernel.clock.now() }
-    for (const messageId of received) kernel.writer.receive({ ...receipt, messageId, rung: 'received', reason: '' })
+    const receipt = (messageId: MessageId) => ({
+      meshId: mesh.id,
+      messageId,
+      recipient: me.link?.feed.isMail(messageId) ? me.memberPubkey : me.key,
+      at: kernel.clock.now(),
+    })
+    for (const messageId of received) kernel.writer.receive({ ...receipt(messageId), rung: 'received', reason: '' })
     for (const messageId of surfaced) {
+      kernel.writer.receive({ ...receipt(messageId), rung: 'surfaced', reason: '' })
       me.link?.feed.taken(messageId)
-      kernel.writer.receive({ ...receipt, messageId, rung: 'surfaced', reason: '' })
     }
     for (const { messageId, reason } of failed) {
-      me.link?.feed.taken(messageId)
       // The reason reaches another model: only names of the table pass.
-      kernel.writer.receive({ ...receipt, messageId, rung: 'failed', reason: isErrorCode(reason) ? reason : 'internal' })
+      kernel.writer.receive({ ...receipt(messageId), rung: 'failed', reason: isErrorCode(reason) ? reason : 'internal' })
+      me.link?.feed.taken(messageId)
     }
   },
   status: async ({ kernel, mesh, me }, { messageId }) => {
@@ -89,12 +94,13 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
       delivered,
       ...(delivered ? { deliveredAt: Math.max(...states.map((row) => row.at)) } : {}),
       recipients: states.map((row) => ({
-        sessionPubkey: row.recipientPubkey,
+        sessionPubkey: row.recipientPubkey as SessionPubkey,
+        ...(row.mail ? { mail: true } : {}),
         rung: row.rung,
         at: row.at,
         ...(row.reason === null ? {} : { reason: row.reason }),
         ...(row.receivedAt === null ? {} : { receivedAt: row.receivedAt }),
-        connected: mesh.presences.get(row.recipientPubkey)?.connected === true,
+        connected: mesh.presences.get((row.mail ? row.holder : row.recipientPubkey) as SessionPubkey)?.connected === true,
       })),
     }
   },

@@ -25,8 +25,18 @@ export const messages = {
       priority,
       volatile: z.boolean().optional(),
       nonce: exactBytes(24),
-      to: recipients.describe('Recipients’ session keys, 32 bytes each.'),
+      to: recipients.describe('Recipients’ session keys, 32 bytes each; the last `members` of them are member keys.'),
+      members: z
+        .int()
+        .min(1)
+        .max(limits.recipients)
+        .optional()
+        .describe('So many recipients are members: mail, kept for the next session of each that shows mail.'),
       wraps: wraps.optional().describe('One wrap of 88 bytes per recipient; absent when the ciphertext itself is boxed for the single one.'),
+      forward: z
+        .object({ sessionPubkey, chain, presence: token })
+        .optional()
+        .describe('Another session of the same member sealed this and could not send it: its key, and what proves it.'),
       ciphertext: bytes(limits.message * 1.2 + 4096),
     },
     reply: 'ack',
@@ -50,6 +60,7 @@ export const messages = {
       createdAt: millis,
       nonce: exactBytes(24),
       wrap: exactBytes(88).optional(),
+      mail: z.boolean().optional().describe('Wrapped for the member, not for this session. No other session is pushed it until this one ends.'),
       chain: chain.optional().describe('The sender’s chain and last presence, when the recipient may not have met it.'),
       presence: token.optional(),
       ciphertext: bytes(limits.message * 1.2 + 4096).optional(),
@@ -103,6 +114,12 @@ export const messageTools = {
       message: z.string().min(1).describe('The text, up to 64 KiB'),
       priority: priority.optional().describe('now = urgent, comes even through dnd; next = normal (default); low = FYI, does not wake an idle peer'),
       re: z.string().max(64).optional().describe('The id of the message this one answers'),
+      durable: z
+        .boolean()
+        .optional()
+        .describe(
+          'If nobody online bears the name but a member does, keep it up to 7 days for their next session. Sealed to their lasting member key: less forward secrecy',
+        ),
     },
   }),
   check: tool('check_messages', {

@@ -31,6 +31,7 @@ export const session = {
       ...transcript,
       chain,
       presence: token,
+      mail: z.boolean().optional().describe('This session shows mail for its member: mail that no other session holds is pushed to it.'),
       signature: exactBytes(64),
       proof: exactBytes(64),
     },
@@ -112,7 +113,7 @@ export const session = {
     },
   }),
   bye: notice('bye', {
-    doc: 'This session ends and its key is destroyed: what is queued for it fails at once, named recipient_gone.',
+    doc: 'This session ends and its key is destroyed: what is queued for it fails at once, named recipient_gone. Mail it held waits for the member’s next session.',
     body: {},
   }),
 }

@@ -1,0 +1,2 @@
+ALTER TABLE "mesh"."delivery" ADD COLUMN "mail" boolean DEFAULT false NOT NULL;--> statement-breakpoint
+ALTER TABLE "mesh"."delivery" ADD COLUMN "holder" text;
