@@ -156,10 +156,10 @@ test('both forms give the same best answer to nearly all judged questions', asyn
   await Promise.all(corpus.map(async ({ key, content, tags }) => keys.set(await alice.memory.remember(content, tags), key)))
   const searched = await judge(ask)
   const differing = judged.filter(({ query }) => sealed.first.get(query) !== searched.first.get(query))
-  // Measured: 0.95 and 0.94, 58 of 64 alike. PostgreSQL ranks without the length of a text, which is where they part.
+  // Measured: 0.955 and 0.941, and 61 of 64 first answers alike. PostgreSQL ranks without the length of a text, which is where they part.
   expect(sealed.mrr).toBeGreaterThan(0.94)
   expect(searched.mrr).toBeGreaterThan(0.92)
-  expect(differing.length).toBeLessThanOrEqual(8)
+  expect(differing.length).toBeLessThanOrEqual(5)
 })
 
 describe('kept sealed', () => {
