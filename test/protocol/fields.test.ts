@@ -90,7 +90,6 @@ test('the fields with a limit are these', () => {
       "create_invite.keybox.n",
       "create_invite.keybox.c",
       "list_peers.cursor",
-      "list_members.cursor",
       "set_summary.summary",
       "set_summary.presence",
       "join_group.name",
