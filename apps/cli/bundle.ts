@@ -25,8 +25,8 @@ export async function bundle(outdir: string): Promise<{ files: number; bytes: nu
     // Its main file asks for its parts in a way that cannot be bundled.
     alias: { 'jsonc-parser': join(here, 'node_modules/jsonc-parser/lib/esm/main.js') },
     metafile: true,
-    // For brokers with S3 alone: whoever runs one from this package brings it.
-    external: ['minio'],
+    // For brokers with S3 or NATS alone: whoever runs one from this package brings them.
+    external: ['minio', '@nats-io/transport-node'],
     // Packages in the older module form ask for Node's modules by require.
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
     define: {

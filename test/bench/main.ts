@@ -3,6 +3,7 @@ import type { Row } from './table.ts'
 import { printRows } from './table.ts'
 
 const benches: Record<string, () => Promise<Row[]>> = {
+  cluster: async () => (await import('./cluster.ts')).clusterBench(),
   crypto: async () => (await import('./crypto.ts')).cryptoBench(),
   latency: async () => (await import('./latency.ts')).latencyBench(),
   launch: async () => (await import('./launch.ts')).launchBench(),

@@ -16,9 +16,19 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe('settings', () => {
   test('come from the environment', () => {
-    const env = { STORE_URL: 'postgres://u:p@db/mesh', PORT: '80', HOST: '::', PUBLIC_URL: 'https://mesh.example.com, ws://10.0.0.2:7717', ALLOW_CREATE: 'no' }
+    const env = {
+      STORE_URL: 'postgres://u:p@db/mesh',
+      BUS_URL: 'nats://nats:4222',
+      NODE_ID: 'east-1',
+      PORT: '80',
+      HOST: '::',
+      PUBLIC_URL: 'https://mesh.example.com, ws://10.0.0.2:7717',
+      ALLOW_CREATE: 'no',
+    }
     expect(configFrom(env)).toEqual({
       storeUrl: 'postgres://u:p@db/mesh',
+      busUrl: 'nats://nats:4222',
+      nodeId: 'east-1',
       port: 80,
       host: '::',
       origins: ['wss://mesh.example.com', 'ws://10.0.0.2:7717'],
@@ -29,6 +39,9 @@ describe('settings', () => {
   test.each([
     [{}, /STORE_URL is not set/],
     [{ STORE_URL: 'mysql://x' }, /STORE_URL must begin/],
+    [{ STORE_URL: 'postgres://x', BUS_URL: 'redis://x' }, /BUS_URL must be/],
+    [{ STORE_URL: 'pglite:x', BUS_URL: 'nats://x:4222' }, /the embedded store serves one/],
+    [{ STORE_URL: 'pglite:x', NODE_ID: 'a.b' }, /NODE_ID must be/],
     [{ STORE_URL: 'pglite:x', PORT: '99999' }, /PORT must be/],
     [{ STORE_URL: 'pglite:x', PUBLIC_URL: 'mesh.example.com' }, /PUBLIC_URL must be/],
     [{ STORE_URL: 'pglite:x', PUBLIC_URL: 'wss://mesh.example.com/path' }, /PUBLIC_URL must be/],
@@ -134,16 +147,9 @@ describe('the store', () => {
     await expect(openStore(url)).rejects.toThrow(/unknown store/)
   })
 
-  test('no bus but the local one', async () => {
-    await expect(openBus('nats://x')).rejects.toThrow(/unknown bus/)
-    await using bus = await openBus('local:')
-    const heard: unknown[] = []
-    const stop = await bus.subscribe('mesh', (payload) => heard.push(payload))
-    bus.publish('mesh', '1')
-    bus.publish('other', '2')
-    stop()
-    bus.publish('mesh', '3')
-    expect(heard).toEqual(['1'])
+  test('no bus but the local one and NATS, which must be there', async () => {
+    await expect(openBus('redis://x')).rejects.toThrow(/unknown bus/)
+    await expect(openBus('nats://127.0.0.1:1')).rejects.toThrow(/127\.0\.0\.1:1 cannot be used: .*check BUS_URL/)
   })
 })
 

@@ -70,7 +70,7 @@ test('sessions that were live when the broker went down linger from the next sta
   const [alice, bob] = [await mesh.peer('Alice'), await mesh.peer('Bob')]
   const { messageId } = await alice.send([bob.key], 'before')
   await first[Symbol.asyncDispose]()
-  expect(await alice.wire.next('error')).toMatchObject({ code: 'shutting_down' })
+  expect(await alice.wire.next('error')).toMatchObject({ code: 'shutting_down', retryAfter: expect.any(Number) as number })
   expect((await alice.wire.closed).code).toBe(1012)
 
   const second = await testBrokerOn(store)

@@ -52,6 +52,17 @@ test('after a loss, a refused hello is final where a new one would not help, and
   }
 })
 
+test('a broker that goes down says when to come back, and is taken at its word', async () => {
+  await using mesh = await testMesh()
+  await using evil = await EvilBroker.before(mesh.url)
+  const alice = await mesh.peer('Alice', { dial: evil.dial })
+  evil.say({ type: 'error', code: 'shutting_down', message: 'no', retryAfter: 1234 })
+  evil.hangUp(closeCodes.restart)
+  const state = await next(alice, 'connection', (changed) => changed.phase === 'waiting')
+  expect(state.phase === 'waiting' && state.until - mesh.clock.now()).toBe(1234)
+  await alice.close()
+})
+
 test.for<[number, ErrorCode, 'closed' | 'waiting']>([
   [closeCodes.revoked, 'revoked', 'closed'],
   [closeCodes.replaced, 'replaced', 'closed'],

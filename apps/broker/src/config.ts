@@ -3,6 +3,10 @@ export interface Config {
   readonly storeUrl: string
   /** Where files are kept; absent means that this broker keeps none. */
   readonly blobUrl?: string
+  /** `local:` for one broker, `nats://…` for several on one store. */
+  readonly busUrl: string
+  /** What logs call this broker among others. */
+  readonly nodeId?: string
   readonly port: number
   readonly host: string
   /** Addresses clients dial, scheme and host alone; absent means the loopback names. */
@@ -15,12 +19,16 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
 
-/** Reads STORE_URL, BLOB_URL or MINIO_ENDPOINT with its keys, PORT, HOST, PUBLIC_URL and ALLOW_CREATE. Throws ConfigError. */
+/** Reads STORE_URL, BUS_URL, NODE_ID, BLOB_URL or MINIO_ENDPOINT with its keys, PORT, HOST, PUBLIC_URL and ALLOW_CREATE. Throws ConfigError. */
 export function configFrom(env: Readonly<Record<string, string | undefined>>): Config {
   const origins = publicOrigins(env['PUBLIC_URL'])
+  const store = storeUrl(env['STORE_URL'])
   const blob = blobUrl(env)
+  const node = nodeId(env['NODE_ID'])
   return {
-    storeUrl: storeUrl(env['STORE_URL']),
+    storeUrl: store,
+    busUrl: busUrl(env['BUS_URL'], store),
+    ...(node === undefined ? {} : { nodeId: node }),
     ...(blob === undefined ? {} : { blobUrl: blob }),
     port: port(env['PORT'] ?? '7717'),
     host: env['HOST'] ?? '0.0.0.0',
@@ -60,6 +68,19 @@ function minioUrl(endpoint: string | undefined, key: string | undefined, secret:
   if (!parts) throw new ConfigError(`MINIO_ENDPOINT must be like minio:9000 or https://s3.example.com; not ${JSON.stringify(endpoint)}`)
   const [, scheme = 'http', host = '', port = ''] = parts
   return `s3://${encodeURIComponent(key)}:${encodeURIComponent(secret)}@${host}${port}?tls=${scheme === 'https'}`
+}
+
+function busUrl(text: string | undefined, store: string): string {
+  if (text === undefined || text === '' || text === 'local:') return 'local:'
+  if (!/^(nats|tls):\/\/./.test(text) || !URL.canParse(text)) throw new ConfigError('BUS_URL must be local: or like nats://host:4222')
+  if (store.startsWith('pglite:')) throw new ConfigError('BUS_URL is for several brokers on one PostgreSQL; the embedded store serves one: leave it out')
+  return text
+}
+
+function nodeId(text: string | undefined): string | undefined {
+  if (text === undefined || text === '') return undefined
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(text)) throw new ConfigError(`NODE_ID must be up to 64 letters, digits, - and _; not ${JSON.stringify(text)}`)
+  return text
 }
 
 function port(text: string): number {

@@ -16,10 +16,21 @@ export function serve(config: Config, { clock, log, migrations }: Surroundings):
   return inTurn(async (keep) => {
     const store = keep(await openStore(config.storeUrl, migrations ? { migrations } : {}))
     const blob = config.blobUrl === undefined ? {} : { blob: keep(await openBlob(config.blobUrl)) }
-    const bus = keep(await openBus('local:'))
-    const { allowCreate, origins } = config
+    const bus = keep(await openBus(config.busUrl))
+    const { port, host, allowCreate, origins, nodeId } = config
     const broker = keep(
-      await createBroker({ store, bus, ...blob, port: config.port, host: config.host, allowCreate, clock, log, ...(origins ? { origins } : {}) }),
+      await createBroker({
+        store,
+        bus,
+        ...blob,
+        port,
+        host,
+        allowCreate,
+        clock,
+        log,
+        ...(origins ? { origins } : {}),
+        ...(nodeId === undefined ? {} : { node: nodeId }),
+      }),
     )
     return { port: broker.port, url: broker.url }
   })

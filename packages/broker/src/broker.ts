@@ -55,7 +55,12 @@ export interface Broker extends AsyncDisposable {
 export async function createBroker(options: BrokerOptions): Promise<Broker> {
   await ready()
   const running = new Running(options)
-  await running.start()
+  try {
+    await running.start()
+  } catch (error) {
+    await running[Symbol.asyncDispose]()
+    throw error
+  }
   return running
 }
 
@@ -75,6 +80,7 @@ class Running implements Broker {
   #closing = false
   #cancelPing: () => void = () => {}
   #stopSweep: () => Promise<void> = async () => {}
+  #claimed: AsyncDisposable | undefined
   #membership: Membership | undefined
   #stopHearing: () => void = () => {}
 
@@ -110,6 +116,7 @@ class Running implements Broker {
   }
 
   async start(): Promise<void> {
+    await this.#claim()
     await this.#join()
     const { port = 0, host = '127.0.0.1', origins, pages = [], greetings } = this.#options
     this.#server = await listen(port, host, {
@@ -126,6 +133,22 @@ class Running implements Broker {
     this.#stopSweep = startSweep(this.#kernel)
   }
 
+  async #claim(): Promise<void> {
+    const { store } = this.#options
+    if (!store.claim) return
+    const shared = this.#kernel.nodes.bus !== undefined
+    this.#claimed = await store.claim(shared ? 'shared' : 'alone', () =>
+      this.#kernel.log('error', 'claim_lost', { remedy: 'another broker has taken the store' }),
+    )
+    if (this.#claimed) return
+    throw new MeshError(
+      'unavailable',
+      shared
+        ? 'a broker without BUS_URL serves this store; stop it, or give it the same BUS_URL'
+        : 'another broker serves this store; to run several, set the same BUS_URL (nats://host:port) on each of them',
+    )
+  }
+
   /** Meets the other nodes before anybody may greet this one. */
   async #join(): Promise<void> {
     const { bus } = this.#kernel.nodes
@@ -139,7 +162,9 @@ class Running implements Broker {
     this.#closing = true
     this.#cancelPing()
     await this.#stopSweep()
-    const closed = new Promise<void>((resolve) => this.#server?.close(() => resolve()))
+    const closed = new Promise<void>((resolve) => (this.#server ? this.#server.close(() => resolve()) : resolve()))
+    // What was taken before is answered first; what comes now is answered, or sent again to the broker that is met next.
+    await this.#kernel.writer.settled()
     const gone = [...this.#sessions].map(([session, socket]) => this.#dismiss(session, socket))
     this.#server?.closeAllConnections()
     await Promise.all(gone)
@@ -149,6 +174,7 @@ class Running implements Broker {
     await this.#membership?.[Symbol.asyncDispose]()
     this.#stopHearing()
     for (const mesh of this.#kernel.meshes.all()) mesh.close()
+    await this.#claimed?.[Symbol.asyncDispose]()
   }
 
   #connected(ws: WebSocket, socket: Duplex, address: string): void {
@@ -172,12 +198,18 @@ class Running implements Broker {
         cancel()
         resolve()
       })
-      session.refuse(new MeshError('shutting_down'), closeCodes.restart)
+      session.refuse(new MeshError('shutting_down', undefined, { retryAfter: this.#comeBack() }), closeCodes.restart)
       // A peer that has not taken its mail for a while will not take the farewell either.
       if (socket.destroyed || socket.writableNeedDrain) socket.destroy()
       else socket.end()
       if (socket.closed) resolve()
     })
+  }
+
+  /** Milliseconds until a client may come back: at most five seconds, so spread that a thousand come in a second. */
+  #comeBack(): number {
+    const [random = 0] = crypto.getRandomValues(new Uint16Array(1))
+    return 100 + Math.round((random / 65_536) * Math.min(5_000, Math.max(200, this.#sessions.size)))
   }
 
   #count(address: string, change: 1 | -1): void {

@@ -125,9 +125,18 @@ export class Nodes {
       if (bytes < batchBytes && i < parcels.length - 1) continue
       const number = (this.#published.get(subject) ?? 0) + 1
       this.#published.set(subject, number)
-      this.#bus?.publish(subject, batchText(this.id, number, parcels.slice(from, i + 1)))
+      this.#send(subject, batchText(this.id, number, parcels.slice(from, i + 1)))
       from = i + 1
       bytes = 0
+    }
+  }
+
+  // What does not get through is found in the store by those it was for.
+  #send(subject: string, text: string): void {
+    try {
+      this.#bus?.publish(subject, text)
+    } catch (error) {
+      this.#log('error', 'bus_failed', { subject, bytes: text.length, cause: String(error) })
     }
   }
 

@@ -1,4 +1,4 @@
-import { and, eq } from 'drizzle-orm'
+import { and, eq, gt } from 'drizzle-orm'
 import { verifyChain, verifyPolicy, type ChainEnd, type Policy } from '@claudemesh/crypto'
 import { closeCodes, MeshError } from '@claudemesh/protocol'
 import { verifyIn } from './chains.ts'
@@ -12,6 +12,7 @@ import * as tables from './tables.ts'
 
 /** Puts the successor of the mesh's policy in force, with all that follows from it, or nothing at all. Throws `bad_policy` or `policy_conflict`. */
 export async function replacePolicy(kernel: Kernel, mesh: Mesh, token: string): Promise<void> {
+  await refresh(kernel, mesh)
   const before = mesh.policy
   const successor = verifyPolicy(token, { mesh: mesh.id, root: mesh.root })
   if (successor.v <= before.body.v) throw new MeshError('policy_conflict')
@@ -77,4 +78,15 @@ export function adopt(kernel: Kernel, mesh: Mesh, token: string): void {
   if (token === mesh.policy.token) return
   const body = verifyPolicy(token, { mesh: mesh.id, root: mesh.root })
   if (body.v > mesh.policy.body.v) enforce(kernel, mesh, { token, body })
+}
+
+/** Reads the policy in force where another node may have set it, and this one not heard of it. */
+export async function refresh(kernel: Kernel, mesh: Mesh): Promise<void> {
+  if (!kernel.nodes.bus) return
+  const { id, policy, policyVersion } = tables.mesh
+  const [newer] = await kernel.db
+    .select({ token: policy })
+    .from(tables.mesh)
+    .where(and(eq(id, mesh.id), gt(policyVersion, mesh.policy.body.v)))
+  if (newer) adopt(kernel, mesh, newer.token)
 }

@@ -9,6 +9,12 @@ export interface Store extends AsyncDisposable {
   readonly db: Database
   /** Brings the schema up to date; safe to call from several brokers at once, and again. */
   migrate(): Promise<void>
+  /**
+   * Claims the store for one broker, `alone`, or as one of several that share a bus; undefined when the claims of others do not allow it. What it gives ends the
+   * claim, as does the end of the process; `lost` is called when the claim ended otherwise and could not be renewed. A store that only one process can open
+   * needs none.
+   */
+  claim?(how: 'alone' | 'shared', lost: () => void): Promise<AsyncDisposable | undefined>
 }
 
 /** How brokers that serve the same meshes reach each other. It promises speed, not delivery: whatever it loses is found in the store. */

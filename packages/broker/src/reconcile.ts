@@ -4,7 +4,7 @@ import type { Kernel } from './kernel.ts'
 import type { Following } from './membership.ts'
 import type { Mesh } from './mesh.ts'
 import { queuesOf } from './queues.ts'
-import { adopt } from './policy.ts'
+import { refresh } from './policy.ts'
 import { away, placeOf, take, toldBy } from './roster.ts'
 import { column, rows } from './sql.ts'
 import * as tables from './tables.ts'
@@ -44,10 +44,9 @@ export function following(kernel: Kernel): Following {
 
 /** Compares a mesh in memory with the store, and takes over what others wrote. */
 export async function reconcile(kernel: Kernel, mesh: Mesh): Promise<void> {
-  const { presence: table, mesh: meshes } = tables
+  const { presence: table } = tables
   const before = new Map([...mesh.presences.values()].map(({ key, epoch, link }) => [key, link ? undefined : epoch]))
-  const [row] = await kernel.db.select({ policy: meshes.policy }).from(meshes).where(eq(meshes.id, mesh.id))
-  if (row) adopt(kernel, mesh, row.policy)
+  await refresh(kernel, mesh)
   const { sessionPubkey: key, epoch, seq, status, node, disconnectedAt } = table
   const lives = await kernel.db
     .select({ key, epoch, seq, status, node, disconnectedAt })

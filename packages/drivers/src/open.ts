@@ -25,10 +25,11 @@ async function open(url: string, migrations: () => Promise<readonly Migration[]>
   throw new Error(`unknown store ${JSON.stringify(url.slice(0, 12))}: use postgres://… or pglite:DIR`)
 }
 
-/** Opens `local:`, the bus within one process. */
+/** Opens `local:`, the bus within one process, or `nats://host:port`. The vendor is loaded on demand. */
 export async function openBus(url: string): Promise<Bus> {
   if (url === 'local:') return (await import('./bus/local.ts')).localBus()
-  throw new Error(`unknown bus ${JSON.stringify(url.slice(0, 12))}: use local:`)
+  if (/^(nats|tls):\/\//.test(url)) return (await nats()).natsBus(url)
+  throw new Error(`unknown bus ${JSON.stringify(url.slice(0, 12))}: use local: or nats://host:port`)
 }
 
 /** Opens `file:DIR`, `file:` (a temporary folder, gone at the end) or `s3://KEY:SECRET@host:port?tls=false&region=…`. The vendor is loaded on demand. */
@@ -38,12 +39,18 @@ export async function openBlob(url: string): Promise<Blob> {
   throw new Error(`unknown file storage ${JSON.stringify(url.slice(0, 5))}: use s3://… or file:DIR`)
 }
 
-/** The bundle for npm leaves the vendor's client out, since few brokers need it. */
+// The bundle for npm leaves the vendors' clients out, since few brokers need them.
 async function s3() {
-  try {
-    return await import('./blob/s3.ts')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
-    throw new Error('file storage on S3 needs the package minio: npm install -g minio@8 (the broker’s image has it)', { cause })
-  }
+  return import('./blob/s3.ts').catch((cause: unknown) => lacks(cause, 'file storage on S3 needs the package minio: npm install -g minio@8'))
+}
+
+async function nats() {
+  return import('./bus/nats.ts').catch((cause: unknown) =>
+    lacks(cause, 'a bus over NATS needs the package @nats-io/transport-node: npm install -g @nats-io/transport-node@3'),
+  )
+}
+
+function lacks(cause: unknown, need: string): never {
+  if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
+  throw new Error(`${need} (the broker’s image has it)`, { cause })
 }

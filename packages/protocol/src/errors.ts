@@ -82,7 +82,7 @@ export const errors = {
   file_exists: row('There is a file of that name already.'),
   // connection
   slow_consumer: row('The peer reads too slowly; its messages wait in the durable queue.', 'reconnect'),
-  shutting_down: row('The broker is going down.', 'reconnect'),
+  shutting_down: row('The broker is going down; retryAfter says when to come back, which is another moment for everybody.', 'reconnect'),
   unavailable: row('The broker cannot be reached.', 'reconnect'),
   timeout: row('No answer in time.', 'later'),
   closed: row('The connection was closed on purpose.'),

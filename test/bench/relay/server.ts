@@ -1,10 +1,17 @@
 import { createBroker } from '@claudemesh/broker'
-import { openStore } from '@claudemesh/drivers'
+import { openBus, openStore } from '@claudemesh/drivers'
 import { ceiling } from './ceiling.ts'
 
-// The process under measurement: the plain relay, or the broker on the store that is named.
-const store = process.argv[2] as string
-const running = store === 'ceiling' ? await ceiling() : await createBroker({ store: await openStore(store), greetings: { total: 20_000, perAddress: 20_000 } })
+// The process under measurement: the plain relay, or the broker on the store, and the bus, that are named.
+const [store = '', bus] = process.argv.slice(2)
+const running =
+  store === 'ceiling'
+    ? await ceiling()
+    : await createBroker({
+        store: await openStore(store),
+        ...(bus === undefined ? {} : { bus: await openBus(bus) }),
+        greetings: { total: 20_000, perAddress: 20_000 },
+      })
 
 process.on('message', () => {
   globalThis.gc?.()

@@ -3,7 +3,7 @@ import { verifyChain, verifyEnrol, type ChainTo } from '@claudemesh/crypto'
 import { MeshError, type contract, type Input, type MeshId, type Output } from '@claudemesh/protocol'
 import type { Greeting } from '../kernel.ts'
 import { currentKeybox, forgetReaders, putKeyboxes } from '../keyboxes.ts'
-import { holdPolicy } from '../policy.ts'
+import { holdPolicy, refresh } from '../policy.ts'
 import type { Database } from '../ports.ts'
 import * as tables from '../tables.ts'
 import { checkTranscript } from './greeting.ts'
@@ -17,6 +17,7 @@ export async function enrol(greeting: Greeting, input: Input<Enrol>): Promise<Ou
   checkTranscript(greeting, input)
   const mesh = await kernel.meshes.get(kernel, input.meshId)
   if (!mesh) throw new MeshError('unauthorized')
+  await refresh(kernel, mesh)
   const now = kernel.clock.now()
   const chain = verifyChain(tokens, { mesh: mesh.id, root: mesh.root, now, ends: 'member', revoked: mesh.policy.body.revoked })
   verifyEnrol({ mesh: mesh.id, member: chain.member.key, aud, nonce, clientNonce, timestamp, proof })

@@ -8,6 +8,7 @@ import type { Greeting, Kernel } from '../kernel.ts'
 import { abandoned } from '../lifecycle.ts'
 import type { Mesh } from '../mesh.ts'
 import { queueOf } from '../queues.ts'
+import { refresh } from '../policy.ts'
 import { Presence } from '../presence.ts'
 import type { Session } from '../session.ts'
 import * as tables from '../tables.ts'
@@ -31,6 +32,7 @@ export async function hello(greeting: Greeting, input: Hello): Promise<Output<ty
 }
 
 async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: Hello): Promise<Output<typeof contract.session.hello>> {
+  await refresh(kernel, mesh)
   const [member] = await kernel.db
     .select()
     .from(tables.member)

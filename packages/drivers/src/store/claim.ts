@@ -1,0 +1,46 @@
+import postgres from 'postgres'
+
+// Any number, as long as it is always the same.
+const lock = 7_717_002
+
+/** Holds an advisory lock on the database with a connection of its own, which is what ends with the process. */
+export async function claim(url: string, how: 'alone' | 'shared', lost: () => void): Promise<AsyncDisposable | undefined> {
+  const state = { held: false, ended: false }
+  const take = async (): Promise<boolean> => {
+    const [row] = await (how === 'alone'
+      ? line<{ got: boolean }[]>`select pg_try_advisory_lock(${lock}) as got`
+      : line<{ got: boolean }[]>`select pg_try_advisory_lock_shared(${lock}) as got`)
+    return row?.got === true
+  }
+  const line = postgres(url, {
+    max: 1,
+    idle_timeout: 0,
+    max_lifetime: null,
+    onnotice: () => {},
+    // The lock went with its connection: taken again as soon as the server answers.
+    onclose: () => {
+      if (!state.held || state.ended) return
+      state.held = false
+      void retake()
+    },
+  })
+  const retake = async (): Promise<void> => {
+    let taken: boolean | undefined
+    // Each attempt on a server that does not answer waits longer than the last, in the client.
+    while (taken === undefined && !state.ended) taken = await take().catch(() => undefined)
+    state.held = taken === true
+    if (taken === false) lost()
+  }
+  try {
+    state.held = await take()
+  } finally {
+    if (!state.held) await line.end({ timeout: 1 })
+  }
+  if (!state.held) return undefined
+  return {
+    [Symbol.asyncDispose]: async () => {
+      state.ended = true
+      await line.end({ timeout: 1 })
+    },
+  }
+}

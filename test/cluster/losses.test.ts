@@ -1,0 +1,179 @@
+import type { Bus } from '@claudemesh/broker'
+import { openBus } from '@claudemesh/drivers'
+import { systemClock } from '@claudemesh/protocol'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Peer } from '../broker/kit.ts'
+import type { TestClock } from '../harness/clock.ts'
+import { NatsServer, natsThere } from '../harness/nats.ts'
+import { buses } from './buses.ts'
+import { cluster, knows, moved, peerAt, roster, through, type Cluster } from './cluster.ts'
+
+/** A bus that loses what a test wants lost on its way in, or all on its way out. */
+class Leaky {
+  lost: (subject: string, text: string) => boolean = () => false
+  /** Nothing gets out. */
+  mute = false
+  readonly through = (bus: Bus): Bus => ({
+    ...bus,
+    publish: (subject, payload) => {
+      if (!this.mute) bus.publish(subject, payload)
+    },
+    subscribe: (subject, listener) => bus.subscribe(subject, (text) => (this.lost(subject, text) ? undefined : listener(text))),
+  })
+
+  /** Loses the next batch of which this is a part, and no more. */
+  loseOne(part: string): void {
+    this.lost = (_, text) => {
+      if (!text.includes(part)) return false
+      this.lost = () => false
+      return true
+    }
+  }
+}
+
+/** The ids that were pushed to a peer, in the order of arrival. */
+const pushes = (peer: Peer) => peer.wire.seen.filter((frame) => frame.type === 'push').map((frame) => frame['messageId'])
+
+/** Lets the nodes look into the store. */
+const look = async ({ clock }: Cluster<TestClock>, peer: Peer) => {
+  clock.advance(2_000)
+  await peer.wire.ask({ type: 'get_policy' })
+}
+
+describe('a bus that loses messages', () => {
+  const leaky = new Leaky()
+  let nodes: Cluster<TestClock>
+  beforeAll(async () => (nodes = await cluster((buses[0] as (typeof buses)[0])[1], { through: leaky.through })))
+  afterAll(() => nodes[Symbol.asyncDispose]())
+
+  test('costs the order nothing: the queue is read before what comes after the gap', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob')
+    await knows(alice, bob)
+    const sent: unknown[] = []
+    for (let i = 0; i < 12; i++) {
+      if (i === 3 || i === 7) leaky.loseOne('"t":"push"')
+      sent.push((await alice.send([bob.key], `m${i}`))['messageId'])
+    }
+    while (pushes(bob).length < sent.length) await bob.wire.next('push')
+    expect(pushes(bob)).toEqual(sent)
+  })
+
+  test('costs the last message time, and no message is lost or repeated', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob')
+    await knows(alice, bob)
+    await alice.send([bob.key], 'arrives')
+    leaky.loseOne('"t":"push"')
+    const { messageId } = await alice.send([bob.key], 'is lost on the way')
+    while (!pushes(bob).includes(messageId)) await look(nodes, bob)
+    await look(nodes, bob)
+    await look(nodes, bob)
+    expect(pushes(bob)).toHaveLength(2)
+  })
+
+  test('leaves no ghost: rosters are compared with the store', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob')
+    await using carol = await peerAt(nodes.a, mesh, 'Carol')
+    await knows(bob, carol)
+    leaky.loseOne('"t":"away"')
+    await carol.drop()
+    await knows(alice, carol, false)
+    while ((await roster(bob))[carol.key]) await look(nodes, bob)
+    expect(await roster(bob)).toEqual(await roster(alice))
+    leaky.loseOne('"t":"presence"')
+    await moved(carol, nodes.a)
+    while (!(await roster(bob))[carol.key]) await look(nodes, bob)
+    leaky.loseOne('"t":"gone"')
+    carol.wire.send({ type: 'bye' })
+    await carol.wire.closed
+    while (carol.key in (await roster(bob))) await look(nodes, bob)
+  })
+
+  test('lets no revoked member in: the policy is read anew at a hello', async () => {
+    const mesh = await nodes.mesh()
+    const member = await mesh.enrolled('Bob')
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using carol = await peerAt(nodes.b, mesh, 'Carol')
+    leaky.loseOne('"t":"policy"')
+    const policy = through(nodes.a, mesh).makePolicy(2, { members: [member.key.publicKey], invites: [], sessions: [] })
+    expect(await alice.wire.ask({ type: 'set_policy', policy })).toMatchObject({ type: 'ok' })
+    await expect(peerAt(nodes.b, mesh, 'Bob', { member })).rejects.toThrow('revoked')
+    expect(await carol.wire.next('policy_changed')).toMatchObject({ policy })
+  })
+})
+
+describe('a node that falls silent', () => {
+  const leaky = new Leaky()
+  let nodes: Cluster<TestClock>
+  beforeAll(async () => (nodes = await cluster((buses[0] as (typeof buses)[0])[1], { through: leaky.through })))
+  afterAll(() => nodes[Symbol.asyncDispose]())
+
+  test('is missed within two seconds, its sessions stay recipients, and it is believed again when it is heard', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob')
+    await knows(alice, bob)
+    leaky.mute = true
+    nodes.clock.advance(2_000)
+    await knows(alice, bob, false)
+    const ack = await alice.send([bob.key], 'are you there?')
+    expect(ack).toMatchObject({ queued: 1, gone: [] })
+    while (pushes(bob).length === 0) await look(nodes, bob)
+    expect(await bob.wire.next('push')).toMatchObject({ messageId: ack['messageId'] })
+    leaky.mute = false
+    nodes.clock.advance(500)
+    await knows(alice, bob)
+    await alice.send([bob.key], 'there you are')
+    expect(await bob.wire.next('push')).toMatchObject({ senderPubkey: alice.key })
+  })
+
+  test('does not make its sessions stale while the store says that it runs', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob')
+    await knows(alice, bob)
+    leaky.mute = true
+    nodes.clock.advance(2_000)
+    await knows(alice, bob, false)
+    // In steps that leave both nodes the time to renew their leases.
+    for (let i = 0; i < 220; i++) {
+      nodes.clock.advance(500)
+      await Promise.all([alice, bob].map((peer) => peer.wire.ask({ type: 'message_status', messageId: 'A'.repeat(22) })))
+    }
+    expect(alice.wire.seen.filter((frame) => frame.type === 'peer_gone')).toEqual([])
+    leaky.mute = false
+    nodes.clock.advance(500)
+    await knows(alice, bob)
+  })
+})
+
+describe.runIf(natsThere)('a NATS that stops', () => {
+  test('costs time alone: messages and rosters come from the store, and speed returns with it', async () => {
+    await using server = await NatsServer.start()
+    const meeting = { open: () => openBus(server.url), [Symbol.asyncDispose]: async () => {} }
+    await using nodes = await cluster(async () => meeting, { clock: systemClock })
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob')
+    await knows(alice, bob)
+    const first = await alice.send([bob.key], 'by the bus')
+    await bob.wire.next('push')
+    await server.stop()
+    const second = await alice.send([bob.key], 'by the store')
+    await bob.wire.next('push')
+    await using carol = await peerAt(nodes.b, mesh, 'Carol')
+    await knows(alice, carol)
+    expect(await roster(alice)).toMatchObject({ [bob.key]: true, [carol.key]: true })
+    await server.restart()
+    await bob.wire.ask({ type: 'set_status', status: 'working' })
+    expect(await knows(alice, bob)).toMatchObject({ status: 'working' })
+    const third = await alice.send([bob.key], 'again')
+    await bob.wire.next('push')
+    expect(pushes(bob)).toEqual([first, second, third].map((ack) => ack['messageId']))
+  })
+})
