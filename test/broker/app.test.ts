@@ -90,11 +90,18 @@ describe('the process', () => {
   })
 
   test('says with --check what is set, and ends', async () => {
-    const child = start({ STORE_URL: 'postgres://u:hunter2@db/mesh', BLOB_URL: 'file:/srv/files' }, '--check')
+    const child = start({ STORE_URL: 'postgres://u:hunter2@db/mesh', BUS_URL: 'nats://u:hunter3@bus:4222', BLOB_URL: 'file:/srv/files' }, '--check')
     let words = ''
     child.stdout.on('data', (text: Buffer) => (words += text.toString()))
     expect(await once(child, 'close')).toEqual([0, null])
-    expect(JSON.parse(words)).toEqual({ storeUrl: 'postgres://db/mesh', blobUrl: 'file:/srv/files', port: 7717, host: '0.0.0.0', allowCreate: true })
+    expect(JSON.parse(words)).toEqual({
+      storeUrl: 'postgres://db/mesh',
+      busUrl: 'nats://bus:4222',
+      blobUrl: 'file:/srv/files',
+      port: 7717,
+      host: '0.0.0.0',
+      allowCreate: true,
+    })
   })
 
   test('serves, drains on SIGTERM and leaves the folder free', async () => {

@@ -10,7 +10,7 @@ import { verifies } from '../harness/verifies.ts'
 interface Service {
   readonly image?: string
   readonly build?: { readonly dockerfile: string }
-  readonly environment: Readonly<Record<string, string | boolean>>
+  readonly environment?: Readonly<Record<string, string | boolean>>
   readonly ports?: readonly string[]
   readonly networks: readonly string[]
   readonly volumes?: readonly string[]
@@ -58,16 +58,16 @@ describe('docker-compose.yml', () => {
   })
 
   test('holds no password: each is asked for', () => {
-    const named = services.flatMap(([, { environment }]) => Object.entries(environment).filter(([name]) => /PASSWORD|SECRET/.test(name)))
+    const named = services.flatMap(([, { environment = {} }]) => Object.entries(environment).filter(([name]) => /PASSWORD|SECRET/.test(name)))
     expect(named).toHaveLength(4)
     for (const [, value] of named) expect(value).toMatch(/^\$\{\w+:\?[^}]+\}$/)
-    expect(written.services['broker']?.environment['STORE_URL']).toMatch(/^postgres:\/\/claudemesh:\$\{POSTGRES_PASSWORD:\?[^}]+\}@postgres:/)
+    expect(written.services['broker']?.environment?.['STORE_URL']).toMatch(/^postgres:\/\/claudemesh:\$\{POSTGRES_PASSWORD:\?[^}]+\}@postgres:/)
     expect(text).not.toMatch(/changeme|minioadmin/i)
   })
 
   test('takes every image at one version', () => {
     const images = services.flatMap(([, { image }]) => image ?? [])
-    expect(images).toHaveLength(3)
+    expect(images).toHaveLength(5)
     for (const image of images) expect(image).toMatch(/:(RELEASE\.)?\d[\w.-]+$/)
     const dockerfile = readFileSync(written.services['broker']?.build?.dockerfile ?? '', 'utf8')
     const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map((match) => match[1])
@@ -84,15 +84,24 @@ describe('docker-compose.yml', () => {
     verifies('storage.internal')
     expect(written.networks['storage']).toEqual({ internal: true })
     for (const [name, { networks, ports }] of services) {
-      if (name === 'broker') continue
+      if (name === 'broker' || name === 'balancer') continue
       expect(networks).toEqual(['storage'])
       expect(ports).toBeUndefined()
     }
     expect(filled(secrets).services['broker']?.ports).toEqual(['127.0.0.1:7717:7717'])
   })
 
+  test('several brokers meet on NATS behind a balancer that finds them by name, and none takes its place', () => {
+    const { broker, balancer, nats } = filled({ ...secrets, BROKERS: '2', BUS_URL: 'nats://nats:4222', BIND: '127.0.0.1:' }).services
+    expect(broker).toMatchObject({ scale: 2, ports: ['127.0.0.1::7717'], environment: { BUS_URL: 'nats://nats:4222' } })
+    expect(balancer).toMatchObject({ profiles: ['cluster'], networks: ['public'], ports: ['127.0.0.1:7717:7717'] })
+    expect(nats).toMatchObject({ profiles: ['cluster'], networks: ['storage'] })
+    const settings = balancer?.volumes?.[0]?.split(':')[0] ?? ''
+    expect(readFileSync(settings, 'utf8')).toMatch(/^ {2}server-template broker \d+ broker:7717 check/m)
+  })
+
   test('names the volume of whatever must outlive its container', () => {
-    const mounted = services.flatMap(([, { volumes = [] }]) => volumes.map((volume) => volume.split(':')[0]))
+    const mounted = services.flatMap(([, { volumes = [] }]) => volumes.filter((volume) => !volume.endsWith(':ro')).map((volume) => volume.split(':')[0]))
     expect(mounted).toEqual(Object.keys(written.volumes))
   })
 
@@ -101,6 +110,7 @@ describe('docker-compose.yml', () => {
     const environment = Object.entries(filled({ ...secrets, ...env }).services['broker']?.environment ?? {})
     const given = Object.fromEntries(environment.map(([name, value]) => [name, String(value)]))
     expect(configFrom(given)).toMatchObject({
+      busUrl: 'local:',
       storeUrl: 'postgres://claudemesh:correcthorse1@postgres:5432/claudemesh',
       blobUrl: `s3://claudemesh:batterystaple2@${'S3_ENDPOINT' in env ? env.S3_ENDPOINT : 'minio:9000'}?tls=false`,
     })
@@ -123,7 +133,10 @@ if (client || process.env['CI']) {
   describe('the compose client', () => {
     const [program, ...args] = client ?? ['docker-compose']
     const config = (env: Readonly<Record<string, string>>) =>
-      spawnSync(program, [...args, '--profile', 'seaweedfs', 'config', '--quiet'], { env: { PATH: process.env['PATH'], ...env }, encoding: 'utf8' })
+      spawnSync(program, [...args, '--profile', 'seaweedfs', '--profile', 'cluster', 'config', '--quiet'], {
+        env: { PATH: process.env['PATH'], ...env },
+        encoding: 'utf8',
+      })
 
     test('takes the file', () => expect(config(secrets)).toMatchObject({ status: 0, stdout: '' }))
 

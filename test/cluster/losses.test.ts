@@ -60,6 +60,23 @@ describe('a bus that loses messages', () => {
     expect(pushes(bob)).toEqual(sent)
   })
 
+  test('nor does a session that moved unheard: what was stored meanwhile comes before what follows', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.b, mesh, 'Alice')
+    await using bob = await peerAt(nodes.a, mesh, 'Bob')
+    await knows(alice, bob)
+    await bob.drop()
+    await knows(alice, bob, false)
+    leaky.loseOne('"t":"presence"')
+    await moved(bob, nodes.a)
+    const first = await alice.send([bob.key], 'to where he was')
+    await bob.wire.ask({ type: 'set_status', status: 'working' })
+    await knows(alice, bob)
+    const second = await alice.send([bob.key], 'to where he is')
+    while (pushes(bob).length < 2) await bob.wire.next('push')
+    expect(pushes(bob)).toEqual([first['messageId'], second['messageId']])
+  })
+
   test('costs the last message time, and no message is lost or repeated', async () => {
     const mesh = await nodes.mesh()
     await using alice = await peerAt(nodes.a, mesh, 'Alice')

@@ -39,7 +39,7 @@ export function configFrom(env: Readonly<Record<string, string | undefined>>): C
 
 /** The settings as they may be shown: what an address holds as user, password and options is left out. */
 export function shown(config: Config): Config {
-  return { ...config, storeUrl: bare(config.storeUrl), ...(config.blobUrl === undefined ? {} : { blobUrl: bare(config.blobUrl) }) }
+  return { ...config, storeUrl: bare(config.storeUrl), busUrl: bare(config.busUrl), ...(config.blobUrl === undefined ? {} : { blobUrl: bare(config.blobUrl) }) }
 }
 
 function bare(url: string): string {

@@ -3,9 +3,9 @@ import type { ToldPresence } from './parcels.ts'
 import type { Presence } from './presence.ts'
 
 /** Tells the other nodes of a session that is connected here. Called after its row is written, so that a node that did not hear it read it. */
-export function announce(mesh: Mesh, presence: Presence): void {
+export function announce(mesh: Mesh, presence: Presence, unsure = false): void {
   if (mesh.nodes.alone || !presence.link) return
-  mesh.nodes.toMesh(mesh.id, { t: 'presence', presence: told(presence) })
+  mesh.nodes.toMesh(mesh.id, { t: 'presence', presence: told(presence), ...(unsure ? { unsure } : {}) })
 }
 
 function told(presence: Presence): ToldPresence {

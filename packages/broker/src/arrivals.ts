@@ -13,8 +13,10 @@ export function takeForMesh(kernel: Kernel, mesh: Mesh, { parcel, raw }: Parcel<
   else if (parcel.t === 'frame') mesh.write(raw[0] ?? '', parcel.except)
   else if (parcel.t === 'asks') mesh.askers.set(parcel.member, parcel.until)
   else if (parcel.t === 'policy') adopt(kernel, mesh, parcel.token)
-  else if (parcel.t === 'presence') take(kernel, mesh, parcel.presence, from)
-  else if (parcel.t === 'away') wentAway(kernel, mesh, parcel)
+  else if (parcel.t === 'presence') {
+    if (parcel.unsure === true) mesh.doubt()
+    take(kernel, mesh, parcel.presence, from)
+  } else if (parcel.t === 'away') wentAway(kernel, mesh, parcel)
   else if (parcel.t === 'gone') gone(mesh, parcel)
   else if (parcel.t === 'mail') holderFor(mesh, parcel.member)?.link?.feed.again()
   else {
@@ -57,7 +59,7 @@ function pushHere(mesh: Mesh, parcel: NodeParcel & { t: 'push' }, raw: readonly 
     const text = wrap === undefined ? head : `${head},"wrap":"${wrap}"`
     if (volatile === true) presence?.link?.feed.pushVolatile(text, tail)
     else presence?.enqueue(tail.length - emptyTail)
-    if (volatile !== true) presence?.link?.feed.pushFrom(mesh.nodes.doubts, id, text, tail)
+    if (volatile !== true) presence?.link?.feed.pushFrom(from, id, text, tail)
     // The sender's node has not heard yet that this session moved on.
     const next = presence?.elsewhere
     if (next === undefined || next === from || onward === true) continue

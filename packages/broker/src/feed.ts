@@ -2,6 +2,7 @@ import { and, asc, eq, gt, inArray, or } from 'drizzle-orm'
 import type { Log, MemberPubkey, MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
 import { claimMail } from './mail.ts'
 import type { Mesh } from './mesh.ts'
+import type { NodeId } from './parcels.ts'
 import type { Outbox } from './outbox.ts'
 import type { Database } from './ports.ts'
 import { mailMark, pushHead, tailOf } from './push.ts'
@@ -40,7 +41,9 @@ export class Feed {
   #again = false
   #mode: 'behind' | 'reading' | 'holding' | 'live' | 'closed' = 'behind'
   #held: Held[] = []
-  /** How often the way from other nodes had been in doubt when this feed last began. */
+  /** The nodes that are known to know where this session is. */
+  readonly #met = new Set<NodeId>()
+  /** The doubts of the mesh when the queue was last read for their sake. */
   #doubts: number
   #wake: (() => void) | undefined
 
@@ -49,12 +52,14 @@ export class Feed {
     this.#mesh = mesh
     this.#me = me
     this.#outbox = outbox
-    this.#doubts = mesh.nodes.doubts
+    this.#doubts = mesh.doubts
     this.#member = member
   }
 
   /** Pushes a stored message now, or leaves it to the queue. */
   push(id: MessageId, head: string, tail: Buffer, mail = false): void {
+    // What came before may be in the queue alone.
+    if (this.#doubts !== this.#mesh.doubts) this.again()
     if (this.#mode === 'holding') {
       if (this.#held.length < holdAtMost) this.#held.push({ id, head, tail, mail })
       else {
@@ -80,10 +85,12 @@ export class Feed {
     this.#outbox.write(head, tail)
   }
 
-  /** Pushes what another node handed over. Since `doubts` last grew something may have been lost on the way, so the queue, in order, comes first. */
-  pushFrom(doubts: number, id: MessageId, head: string, tail: Buffer): void {
-    if (doubts !== this.#doubts) this.again()
-    this.#doubts = doubts
+  /** Pushes what another node handed over. Until its first push that node may have sent what it had for this session to the last place it knew. */
+  pushFrom(node: NodeId, id: MessageId, head: string, tail: Buffer): void {
+    if (!this.#met.has(node)) {
+      this.#met.add(node)
+      this.again()
+    }
     this.push(id, head, tail)
   }
 
@@ -99,6 +106,7 @@ export class Feed {
 
   /** Reads the queue again from its beginning: pushes of other nodes may have been lost, or another session let go of mail. */
   again(): void {
+    this.#doubts = this.#mesh.doubts
     if (this.#mode === 'live') this.#mode = 'behind'
     else this.#again = true
     this.catchUp()
@@ -155,10 +163,11 @@ export class Feed {
       if (this.#closed) return
       if (page.length === pageSize) continue
       if (this.#mode === 'holding') {
-        if (this.#skipped.size === 0) break
+        if (this.#skipped.size === 0 && !this.#again) break
         // Once more from the beginning, for each id at most once: a send that failed never appears.
         after = 0
         this.#skipped.clear()
+        if (this.#again) await this.#claim()
       }
       // Whatever is stored from now on is held, and one more page shows what came before.
       this.#mode = 'holding'

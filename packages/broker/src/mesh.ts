@@ -41,6 +41,7 @@ export class Mesh {
   leave: () => void = () => {}
   readonly #turn: Turn
   readonly #tell = () => this.#tellPeers()
+  #doubts = 0
   #changed = new Set<Presence>()
   #gone = new Map<SessionPubkey, GoneReason>()
   #updates = new Map<SessionPubkey, { update: DeliveryState; size: number }[]>()
@@ -97,6 +98,15 @@ export class Mesh {
   /** The presences that answer to an address such as `@frontend`. */
   at(address: string): ReadonlySet<Presence> {
     return this.#byAddress.get(address) ?? nobody
+  }
+
+  /** Grows whenever messages may have come to the store without having come to the sessions that are connected here. */
+  get doubts(): number {
+    return this.#doubts + this.nodes.doubts
+  }
+
+  doubt(): void {
+    this.#doubts++
   }
 
   /** Sends every connected session a frame, on whichever node it is. */

@@ -71,6 +71,12 @@ export class Nodes {
     this.#doubts++
   }
 
+  /** Nothing was sent to a node for a while: by the gap in the numbers it will know. */
+  skip(node: NodeId): void {
+    const subject = nodeSubject(node)
+    this.#published.set(subject, (this.#published.get(subject) ?? 0) + 1)
+  }
+
   /** Whether a node may be believed to hold its connections: it is heard, or, while nobody can be heard, the store says that it runs. */
   holds(node: NodeId, now: number): boolean {
     return this.#sight.up ? this.#sight.heard.has(node) : this.leased(node, now)

@@ -22,7 +22,8 @@ export interface ToldPresence {
 
 /** To every node that hosts a mesh. */
 export type MeshParcel =
-  | { readonly t: 'presence'; readonly presence: ToldPresence }
+  /** It is `unsure` whether what this session sent through its last node has arrived everywhere. */
+  | { readonly t: 'presence'; readonly presence: ToldPresence; readonly unsure?: true }
   | { readonly t: 'status'; readonly key: SessionPubkey; readonly epoch: number; readonly status: Status; readonly since?: number }
   | { readonly t: 'away'; readonly key: SessionPubkey; readonly epoch: number; readonly at: number }
   | { readonly t: 'gone'; readonly key: SessionPubkey; readonly epoch: number; readonly reason: GoneReason }

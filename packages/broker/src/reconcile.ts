@@ -30,6 +30,7 @@ export function following(kernel: Kernel): Following {
       soon()
     },
     left: (node) => {
+      kernel.nodes.skip(node)
       for (const mesh of kernel.meshes.all()) {
         for (const presence of mesh.presences.values()) {
           if (presence.elsewhere !== node) continue

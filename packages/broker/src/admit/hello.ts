@@ -8,6 +8,7 @@ import type { Greeting, Kernel } from '../kernel.ts'
 import { abandoned } from '../lifecycle.ts'
 import type { Mesh } from '../mesh.ts'
 import { queueOf } from '../queues.ts'
+import type { NodeId } from '../parcels.ts'
 import { refresh } from '../policy.ts'
 import { Presence } from '../presence.ts'
 import type { Session } from '../session.ts'
@@ -44,7 +45,7 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
   const signed = checkPresence(mesh, input)
   const key = input.sessionPubkey
   const [before] = await kernel.db
-    .select({ seq: tables.presence.seq })
+    .select({ seq: tables.presence.seq, node: tables.presence.node, disconnectedAt: tables.presence.disconnectedAt })
     .from(tables.presence)
     .where(and(eq(tables.presence.meshId, mesh.id), eq(tables.presence.sessionPubkey, key)))
   if (before && signed.seq < before.seq) throw new MeshError('bad_presence', `its seq ${signed.seq} is below the last one, ${before.seq}`)
@@ -76,9 +77,16 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
     .returning({ epoch: tables.presence.epoch })
   const counted = mesh.presences.has(key) && kernel.nodes.alone
   const queued = counted ? undefined : await queueOf(kernel.db, mesh.id, key)
+  const unsure = before !== undefined && leftInDoubt(kernel, before)
+  if (unsure) mesh.doubt()
   const me = register(kernel, mesh, session, { row: { ...row, epoch: stored?.epoch ?? 0 }, queued, showsMail: input.mail === true })
-  announce(mesh, me)
+  announce(mesh, me, unsure)
   return { presenceId: id, memberDisplayName: member.name, policy: mesh.policy.token, queued: me.queued.count }
+}
+
+/** Whether its last node may have taken messages that it did not hand on any more: then the queue goes before what this session sends next. */
+function leftInDoubt({ nodes }: Kernel, before: { readonly node: NodeId | null; readonly disconnectedAt: number | null }): boolean {
+  return nodes.bus !== undefined && before.node !== nodes.id && (before.disconnectedAt === null || !nodes.up)
 }
 
 interface Admitted {
