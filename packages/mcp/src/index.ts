@@ -1,5 +1,6 @@
 export type { Ledger, LedgerEntry } from './delivery/ledger.ts'
 export { defaultBudget, type Budget } from './delivery/guard.ts'
+export { Rewake } from './delivery/rewake.ts'
 export { frameData, framePeerMessages, type FrameOptions } from './frame.ts'
 export { hookTool } from './hook.ts'
 export { Notices } from './notices.ts'

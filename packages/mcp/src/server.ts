@@ -6,13 +6,16 @@ import { watchCard } from './card.ts'
 import { Delivery, type Activity } from './delivery/delivery.ts'
 import { defaultBudget, type Budget } from './delivery/guard.ts'
 import type { Ledger } from './delivery/ledger.ts'
-import { inboxSocket } from './delivery/socket.ts'
+import { channelPath, type Notify } from './delivery/channel.ts'
+import type { WakePath } from './delivery/paths.ts'
+import type { Rewake } from './delivery/rewake.ts'
+import { socketPath, type InboxPlace } from './delivery/socket.ts'
 import { frameData } from './frame.ts'
 import { followActivity, hookEvent, hookTool } from './hook.ts'
 import { instructions } from './instructions.ts'
 import { Notices } from './notices.ts'
 import { Registry } from './registry.ts'
-import { runTool, toolList } from './tools.ts'
+import { runTool, toolList, type Turn } from './tools.ts'
 
 export interface ServeOptions {
   /** The session; a function is called once, after `initialize` was answered, so that connecting never delays it. */
@@ -30,8 +33,12 @@ export interface ServeOptions {
   readonly card?: (text: string) => void
   /** The file in which the Claude Code that started this server keeps what it is doing. */
   readonly registry?: string
-  /** The session inbox of the Claude Code that started this server. Without it messages wait for check_messages. */
-  readonly inbox?: { readonly path: string; readonly token?: string }
+  /** The session inbox of the Claude Code that started this server, once it can be known. Asked until it answers. */
+  readonly inbox?: () => InboxPlace | undefined
+  /** The user asked Claude Code for the channel of this server. */
+  readonly channel?: boolean
+  /** Hooks that wait to wake the session, where nothing better does. */
+  readonly rewake?: Rewake
 }
 
 /** A running server. Disposing it ends delivery and the MCP connection within 100 ms; the mesh is the caller's to close. */
@@ -54,7 +61,7 @@ export interface SessionServerHandle extends McpServerHandle {
 /** Serves the mesh's tools over MCP and delivers messages into the session. */
 export async function serveMcp(options: ServeOptions): Promise<SessionServerHandle> {
   const [{ Server }, { StdioServerTransport }] = await Promise.all([import('@modelcontextprotocol/server'), import('@modelcontextprotocol/server/stdio')])
-  const session = new Session(options)
+  const session = new Session(options, (method, params) => server.notification({ method, params }))
   const capabilities = { tools: {}, experimental: { 'claude/channel': {} } }
   const server = new Server({ name: 'claudemesh', version: options.version }, { capabilities, instructions })
   server.setRequestHandler('tools/list', () => ({ tools: toolList.map(describe) }))
@@ -93,9 +100,11 @@ class Session {
   #delivery: Delivery | undefined
   #registry: Registry | undefined
   #stopped = false
+  readonly #notify: Notify
 
-  constructor(options: ServeOptions) {
+  constructor(options: ServeOptions, notify: Notify) {
     this.#o = options
+    this.#notify = notify
     this.#stops.push(options.clock.after(latestStart, () => this.start()))
   }
 
@@ -107,14 +116,13 @@ class Session {
   }
 
   async #attend(connecting: Promise<Mesh>): Promise<void> {
-    const { clock, inbox, log = silent } = this.#o
+    const { clock, rewake, log = silent } = this.#o
     try {
       const mesh = await connecting
       if (this.#stopped) return
       this.#stops.push(this.#notices.watch(mesh))
       this.#registry = this.#follow(mesh)
       if (this.#o.card) this.#stops.push(watchCard(mesh, clock, this.#o.card))
-      const post = inbox ? { post: inboxSocket(inbox) } : {}
       const delivery = new Delivery({
         mesh,
         clock,
@@ -122,13 +130,20 @@ class Session {
         notices: this.#notices,
         ledger: this.#o.ledger?.(),
         budget: this.#o.budget?.() ?? defaultBudget,
-        ...post,
+        paths: this.#paths(),
       })
       this.#delivery = delivery
+      if (rewake) this.#stops.push(rewake.onArmed(() => delivery.look()))
       this.#stops.push(() => delivery.stop())
     } catch (error) {
       log('error', 'mesh_failed', { error: error instanceof MeshError ? error.code : 'internal' })
     }
+  }
+
+  /** The best one first: they are tried in this order, one at a time. */
+  #paths(): WakePath[] {
+    const { inbox, channel, rewake } = this.#o
+    return [...(inbox ? [socketPath(inbox)] : []), ...(channel ? [channelPath(this.#notify)] : []), ...(rewake ? [rewake.path] : [])]
   }
 
   /** An interrupt fires no hook, and a dialog that is answered none at once: the registry file tells. */
@@ -157,7 +172,7 @@ class Session {
     try {
       const mesh = await this.#connected()
       if (name === hookTool) return text(hookEvent(mesh, this.#delivery, args, (activity) => this.#registry?.heard(activity)))
-      const result = await runTool(mesh, name, args, { notices: this.#notices, hops: this.#delivery?.hops ?? 0 })
+      const result = await runTool(mesh, name, args, this.#turn())
       return text(typeof result === 'string' ? result : frameData('mesh-data', result))
     } catch (error) {
       // A hook must never hear of trouble: its text would reach the model.
@@ -166,6 +181,11 @@ class Session {
       if (known !== error) this.#o.log?.('error', 'tool_failed', { tool: name, error: error instanceof Error ? error.name : 'unknown' })
       return { ...text(frameData('mesh-error', `${known.code}: ${known.message}`)), isError: true }
     }
+  }
+
+  #turn(): Turn {
+    const delivery = this.#delivery
+    return { notices: this.#notices, hops: delivery?.hops ?? 0, ...(delivery ? { sent: (id, to, re) => delivery.sent(id, to, re) } : {}) }
   }
 
   async #connected(): Promise<Mesh> {

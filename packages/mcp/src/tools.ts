@@ -1,5 +1,5 @@
 import type { Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
-import { MeshError, check, tools, type MessageId, type Tool, type ToolInput } from '@claudemesh/protocol'
+import { MeshError, check, tools, type MessageId, type SessionPubkey, type Tool, type ToolInput } from '@claudemesh/protocol'
 import { framePeerMessages, longestText } from './frame.ts'
 import type { Notices } from './notices.ts'
 import { visible } from './visible.ts'
@@ -11,6 +11,8 @@ export interface Turn {
   readonly notices?: Notices
   /** What a message sent in it bears: 0 when a user began it. */
   readonly hops?: number
+  /** Hears what was sent in it, to whom, and which message it answers. */
+  readonly sent?: (id: MessageId, to: readonly SessionPubkey[], re: string | undefined) => void
 }
 
 type Handler<T> = (mesh: Mesh, input: ToolInput<T>, turn: Turn) => Promise<string | object> | string | object
@@ -43,8 +45,15 @@ const handlers: Handlers = {
     },
   },
   messages: {
-    send: async (mesh, { to, message, priority, re }, { hops = 0 }) =>
-      sent(await mesh.send({ to, message, hops, ...(priority === undefined ? {} : { priority }), ...(re === undefined ? {} : { re }) })),
+    send: async (mesh, { to, message, priority, re }, { hops = 0, sent: tell }) => {
+      const result = await mesh.send({ to, message, hops, ...(priority === undefined ? {} : { priority }), ...(re === undefined ? {} : { re }) })
+      tell?.(
+        result.id,
+        result.recipients.map((peer) => peer.session),
+        re,
+      )
+      return sent(result)
+    },
     check: (mesh, _input, { notices }) => checkMessages(mesh, notices),
     status: async (mesh, { id }) => statusOf(await mesh.status(id as MessageId)),
   },

@@ -5,6 +5,7 @@ import { serveMcp, serveStandby, type Budget, type Ledger } from '@claudemesh/mc
 import type { Context } from '../context.ts'
 import { sessionMark } from '../launch/environment.ts'
 import { cardFile } from '../launch/plugin.ts'
+import { findInbox } from '../session/inbox.ts'
 import { watchRelease } from '../launch/release.ts'
 import type { ModelSession } from '../session/model-session.ts'
 
@@ -19,8 +20,7 @@ export interface McpFlags {
 /** The MCP server of one Claude Code session, on stdin and stdout, until either end closes. The mesh is loaded and joined beside the handshake, never before it. */
 export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   if (flags.handover === undefined && context.env[sessionMark]) return standBy(context)
-  const path = context.env['CLAUDE_CODE_MESSAGING_SOCKET']
-  const token = context.env['CLAUDE_CODE_MESSAGING_TOKEN']
+  const registry = join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`)
   let session: Promise<ModelSession> | undefined
   let ledger: Ledger | undefined
   let budget: Budget | undefined
@@ -35,12 +35,12 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
     ledger: () => ledger,
     budget: () => budget,
     ...(flags.handover === undefined ? {} : { card: keepCard(join(dirname(flags.handover), cardFile)) }),
-    registry: join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`),
+    registry,
+    inbox: () => findInbox(context.env, registry),
     input: context.stdin,
     output: context.stdout,
     version: context.version,
     clock: context.clock,
-    ...(path ? { inbox: { path, ...(token ? { token } : {}) } } : {}),
   })
   const unwatch = flags.handover === undefined ? () => {} : watchRelease(dirname(flags.handover), () => server.release())
   await Promise.race([server.closed, stopSignal()])
