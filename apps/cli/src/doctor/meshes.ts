@@ -1,10 +1,10 @@
 import { ready, verifyChain } from '@claudemesh/crypto'
-import { MeshError, type MeshId, type RootPubkey } from '@claudemesh/protocol'
+import { MeshError, contractVersion, type MeshId, type RootPubkey } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
 import { loadConfig, type MeshEntry } from '../home/config.ts'
 import { findRunning } from '../local/runfile.ts'
 import { withMesh } from '../session/connect.ts'
-import { reach } from '../session/reach.ts'
+import { reach, type Reach } from '../session/reach.ts'
 import { fail, pass, warn, type Check } from './check.ts'
 
 /** A broker refuses a session whose clock is five minutes off; half of that is worth a word. */
@@ -30,8 +30,8 @@ async function checkMesh(context: Context, entry: MeshEntry): Promise<Check[]> {
     const remedy = entry.data === undefined ? 'ask who runs it, or check the network' : 'start it: claudemesh up --detach'
     return [certificates, fail(`${entry.slug} broker`, `${entry.url} is away (${broker.reason})`, remedy)]
   }
-  const answers = pass(`${entry.slug} broker`, `${entry.url} answers in ${broker.ms} ms`)
-  return [certificates, answers, ...checkClock(entry, broker.clockOffset), await checkEntry(context, entry)]
+  const answers = pass(`${entry.slug} broker`, `${entry.url} answers in ${broker.ms} ms${broker.version === undefined ? '' : `, version ${broker.version}`}`)
+  return [certificates, answers, ...checkVersion(context, entry, broker), ...checkClock(entry, broker.clockOffset), await checkEntry(context, entry)]
 }
 
 async function checkChain({ clock }: Context, entry: MeshEntry): Promise<Check> {
@@ -49,6 +49,18 @@ function checkClock({ slug }: MeshEntry, offset: number | undefined): Check[] {
   if (offset === undefined || Math.abs(offset) < skew.warn) return [pass(`${slug} clock`, 'agrees with the broker')]
   const says = `this machine is ${Math.round(Math.abs(offset) / 1000)} s ${offset < 0 ? 'ahead of' : 'behind'} the broker`
   return [(Math.abs(offset) < skew.fail ? warn : fail)(`${slug} clock`, says, 'set the clock, by NTP for instance')]
+}
+
+/** Brokers of other versions are well, as long as they speak the same contract. */
+function checkVersion({ version }: Context, entry: MeshEntry, broker: Reach): Check[] {
+  const check = `${entry.slug} broker version`
+  if (broker.protocol !== undefined && broker.protocol !== contractVersion) {
+    const newer = broker.protocol > contractVersion
+    const remedy = newer ? 'update claudemesh: npm install -g claudemesh' : 'ask who runs it to update it'
+    return [fail(check, `it speaks version ${broker.protocol} of the protocol, this claudemesh version ${contractVersion}`, remedy)]
+  }
+  if (broker.version === undefined || broker.version === version || entry.data !== undefined) return []
+  return [pass(check, `${broker.version}, this is ${version}; both speak version ${contractVersion} of the protocol`)]
 }
 
 /** Whether the broker lets this member in: only a session tells. */
