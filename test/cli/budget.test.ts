@@ -20,10 +20,13 @@ test('the file changes them for all meshes, and for one', () => {
   expect(loadBudget(home, 'team')).toEqual({ ...defaultBudget, answers: 0, windowMs: 120_000, hops: 3, thread: 7 })
 })
 
-test.each(['', '{', '[]', '{"answers":-1}', '{"answer":1}', '{"thread":1.5}', '{"meshes":{"team":{"hops":"3"}}}', '{"minutes":0}'])('%j is refused, not guessed at', (text) => {
-  write(text)
-  expect(() => loadBudget(home, 'team')).toThrow(expect.objectContaining({ code: 'broken_limits' }))
-})
+test.each(['', '{', '[]', '{"answers":-1}', '{"answer":1}', '{"thread":1.5}', '{"meshes":{"team":{"hops":"3"}}}', '{"minutes":0}'])(
+  '%j is refused, not guessed at',
+  (text) => {
+    write(text)
+    expect(() => loadBudget(home, 'team')).toThrow(expect.objectContaining({ code: 'broken_limits' }))
+  },
+)
 
 test('a word of continue reaches the sessions that run', async () => {
   using folder = SessionFolder.make(home)

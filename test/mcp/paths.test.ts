@@ -3,7 +3,7 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { text as all } from 'node:stream/consumers'
 import { Rewake } from '@claudemesh/mcp'
 import { describe, expect, test } from 'vitest'
 import { change, next } from '../harness/events.ts'
@@ -43,6 +43,9 @@ async function desk(stack: AsyncDisposableStack, ways: Ways) {
   const send = (message: string) => alice.send({ to: 'Bob', message })
   return { mesh, alice, bob, mcp, inbox, arm, channel, hook, send, socket, registry }
 }
+
+/** What a hook that waits is told: a turn, or nothing. */
+const text = async (hook: Socket) => (JSON.parse((await all(hook)) || '{}') as { wake?: string }).wake ?? ''
 
 const asChannel = (content: string) => `<channel source="plugin:claudemesh:mesh" from="mesh:Alice">\n${content}\n</channel>`
 const asRewake = (content: string) =>

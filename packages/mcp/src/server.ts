@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Mesh } from '@claudemesh/client'
 import { MeshError, silent, type Clock, type Log, type Tool } from '@claudemesh/protocol'
 import { z } from 'zod'
@@ -11,11 +12,12 @@ import type { WakePath } from './delivery/paths.ts'
 import type { Rewake } from './delivery/rewake.ts'
 import { socketPath, type InboxPlace } from './delivery/socket.ts'
 import { frameData } from './frame.ts'
-import { followActivity, hookEvent, hookTool } from './hook.ts'
+import { activityOf, become, followActivity, hookEvent, hookTool, type Live } from './hook.ts'
 import { instructions } from './instructions.ts'
 import { Notices } from './notices.ts'
 import { Registry } from './registry.ts'
 import { runTool, toolList, type Turn } from './tools.ts'
+import { VitalSigns, type Vitals } from './vitals.ts'
 
 export interface ServeOptions {
   /** The session; a function is called once, after `initialize` was answered, so that connecting never delays it. */
@@ -31,6 +33,8 @@ export interface ServeOptions {
   readonly budget?: () => Budget | undefined
   /** Hears at each change who the session is in the mesh, for when its model forgets. */
   readonly card?: (text: string) => void
+  /** Hears how the session fares, for `status` and `doctor`. */
+  readonly vitals?: (vitals: Vitals) => void
   /** The file in which the Claude Code that started this server keeps what it is doing. */
   readonly registry?: string
   /** The session inbox of the Claude Code that started this server, once it can be known. Asked until it answers. */
@@ -97,14 +101,20 @@ class Session {
   readonly #notices = new Notices()
   readonly #stops: (() => void)[] = []
   #mesh: Promise<Mesh> | undefined
-  #delivery: Delivery | undefined
+  /** What the mesh and its delivery are, once they are there. */
+  #live: Live | undefined
+  /** What hooks told of before. */
+  #missed: Activity | undefined
+  #attending: Promise<void> | undefined
   #registry: Registry | undefined
   #stopped = false
   readonly #notify: Notify
+  readonly #vitals: VitalSigns
 
   constructor(options: ServeOptions, notify: Notify) {
     this.#o = options
     this.#notify = notify
+    this.#vitals = new VitalSigns(options.clock, (vitals) => options.vitals?.(vitals))
     this.#stops.push(options.clock.after(latestStart, () => this.start()))
   }
 
@@ -112,7 +122,7 @@ class Session {
     if (this.#mesh || this.#stopped) return
     const { mesh } = this.#o
     this.#mesh = typeof mesh === 'function' ? mesh() : mesh
-    void this.#attend(this.#mesh)
+    this.#attending = this.#attend(this.#mesh)
   }
 
   async #attend(connecting: Promise<Mesh>): Promise<void> {
@@ -132,9 +142,10 @@ class Session {
         budget: this.#o.budget?.() ?? defaultBudget,
         paths: this.#paths(),
       })
-      this.#delivery = delivery
+      this.#live = { mesh, delivery }
       if (rewake) this.#stops.push(rewake.onArmed(() => delivery.look()))
-      this.#stops.push(() => delivery.stop())
+      this.#stops.push(() => delivery.stop(), this.#vitals.watch(mesh, delivery))
+      if (this.#missed !== undefined) become({ mesh, delivery }, this.#missed, (activity) => this.#registry?.heard(activity))
     } catch (error) {
       log('error', 'mesh_failed', { error: error instanceof MeshError ? error.code : 'internal' })
     }
@@ -152,7 +163,7 @@ class Session {
     if (path === undefined) return undefined
     const changed = (activity: Activity) => {
       followActivity(mesh, activity)
-      this.#delivery?.active(activity)
+      this.#live?.delivery.active(activity)
     }
     const registry = new Registry({ path, clock, changed })
     this.#stops.push(() => registry.stop())
@@ -160,7 +171,7 @@ class Session {
   }
 
   release(): void {
-    this.#delivery?.release()
+    this.#live?.delivery.release()
   }
 
   stop(): void {
@@ -169,22 +180,37 @@ class Session {
   }
 
   async call(name: string, args: unknown): Promise<{ content: { type: 'text'; text: string }[]; isError?: boolean }> {
+    if (name === hookTool) return text(await this.#hook(args))
     try {
       const mesh = await this.#connected()
-      if (name === hookTool) return text(hookEvent(mesh, this.#delivery, args, (activity) => this.#registry?.heard(activity)))
       const result = await runTool(mesh, name, args, this.#turn())
       return text(typeof result === 'string' ? result : frameData('mesh-data', result))
     } catch (error) {
-      // A hook must never hear of trouble: its text would reach the model.
-      if (name === hookTool) return text('{}')
       const known = error instanceof MeshError ? error : new MeshError('internal', 'the mesh tool failed; its log has the cause')
       if (known !== error) this.#o.log?.('error', 'tool_failed', { tool: name, error: error instanceof Error ? error.name : 'unknown' })
       return { ...text(frameData('mesh-error', `${known.code}: ${known.message}`)), isError: true }
     }
   }
 
+  /** Hooks are never kept waiting, for instance by a broker that is away, and never hear of trouble: its text would reach the model. */
+  async #hook(args: unknown): Promise<string> {
+    this.start()
+    this.#vitals.heard(String((args as { event?: unknown } | undefined)?.event))
+    await Promise.race([this.#attending, nextTurn()])
+    if (!this.#live) {
+      this.#missed = activityOf(args) ?? this.#missed
+      return '{}'
+    }
+    try {
+      return hookEvent(this.#live, args, (activity) => this.#registry?.heard(activity))
+    } catch (error) {
+      this.#o.log?.('error', 'hook_failed', { error: error instanceof Error ? error.name : 'unknown' })
+      return '{}'
+    }
+  }
+
   #turn(): Turn {
-    const delivery = this.#delivery
+    const delivery = this.#live?.delivery
     return { notices: this.#notices, hops: delivery?.hops ?? 0, ...(delivery ? { sent: (id, to, re) => delivery.sent(id, to, re) } : {}) }
   }
 

@@ -7,10 +7,10 @@ import { cli, type World } from './world.ts'
 export class Terminal implements AsyncDisposable {
   readonly #socket: string
 
-  constructor(world: World, session: string, options: { launch: readonly string[]; claude?: readonly string[] }) {
+  constructor(world: World, session: string, options: { launch: readonly string[]; claude?: readonly string[]; env?: NodeJS.ProcessEnv }) {
     this.#socket = join(world.folder, `tmux-${session}`)
     const command = [process.execPath, cli, 'launch', ...options.launch, '-y', '--quiet', '--', ...(options.claude ?? [])].map(quoted).join(' ')
-    this.#tmux(['-f', '/dev/null', 'new-session', '-d', '-x', '160', '-y', '50', '-c', world.project, command], world.env(session))
+    this.#tmux(['-f', '/dev/null', 'new-session', '-d', '-x', '160', '-y', '50', '-c', world.project, command], { ...world.env(session), ...options.env })
     this.#tmux(['set-option', '-g', 'remain-on-exit', 'on'])
   }
 

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path'
 import { claudeEnvironment, sessionMark } from './environment.ts'
-import { cardFile, serverToolPrefix, pluginFiles } from './plugin.ts'
+import { cardFile, serverToolPrefix, pluginFiles, wakeFile } from './plugin.ts'
+import { asksChannel, needsRewake, prints, waysInto } from './ways.ts'
 
 export interface LaunchRequest {
   /** The session's name among its peers. */
@@ -14,6 +15,8 @@ export interface LaunchRequest {
   readonly node: string
   readonly script: string
   readonly version: string
+  /** What its `--version` says, where it says anything. */
+  readonly claudeVersion: string | undefined
   /** Where the MCP server fetches the session key. */
   readonly handover: string
 }
@@ -32,10 +35,23 @@ export function plan(request: LaunchRequest): LaunchPlan {
   return { args: claudeArgs(request), env, files: filesOf(request) }
 }
 
-function filesOf({ node, script, version, handover }: LaunchRequest): Record<string, string> {
-  const files = pluginFiles({ command: node, args: [script, 'mcp', '--handover', handover], version, card: { node, path: join(dirname(handover), cardFile) } })
+function filesOf(request: LaunchRequest): Record<string, string> {
+  const { node, script, version, handover } = request
+  const folder = dirname(handover)
+  const rewake = needsRewake(waysInto({ version: request.claudeVersion, env: request.env, claudeArgs: request.claudeArgs }))
+  const ways = [...(asksChannel(request.claudeArgs) ? ['--channel'] : []), ...(rewake ? ['--wake', join(folder, wakeFile)] : [])]
+  const files = pluginFiles({
+    command: node,
+    args: [script, 'mcp', '--handover', handover, ...ways],
+    version,
+    card: { node, path: join(folder, cardFile) },
+    ...(rewake ? { wake: { node, script: wakeScript(script), socket: join(folder, wakeFile), terminal: !prints(request.claudeArgs) } } : {}),
+  })
   return Object.fromEntries(Object.entries(files).map(([path, text]) => [join('plugin', path), text]))
 }
+
+/** The hook that waits, beside the program: run from the sources it is one of them. */
+const wakeScript = (script: string) => join(dirname(script), script.endsWith('.ts') ? 'wake.ts' : 'wake.js')
 
 /**
  * Ours first, the user's after them and untouched. `--allowedTools` adds to the user's own list (Claude Code unites repeated lists), and is written

@@ -8,10 +8,15 @@ import { policyPin } from '../home/policy-pin.ts'
 import type { Persona } from '../launch/persona.ts'
 import { identityOf } from './identity.ts'
 
-type Extras = Partial<Pick<ConnectOptions, 'session' | 'persist' | 'log' | 'dial'>>
+type Extras = Partial<Pick<ConnectOptions, 'session' | 'persist' | 'log' | 'dial' | 'shown'>>
 
 /** A session of this membership, with a key of its own unless `extras.session` brings one. */
-export async function connectMesh(context: Pick<Context, 'home' | 'clock'>, entry: MeshEntry, persona: Persona, extras: Extras = {}): Promise<Mesh> {
+export async function connectMesh(
+  context: Pick<Context, 'home' | 'clock'>,
+  entry: MeshEntry,
+  persona: Persona & { readonly summary?: string },
+  extras: Extras = {},
+): Promise<Mesh> {
   const identity = await identityOf(entry)
   return Mesh.connect({
     url: entry.url,

@@ -43,7 +43,7 @@ export class Rewake implements AsyncDisposable {
   }
 
   #arm(socket: Socket): void {
-    this.#waiting?.end()
+    this.#waiting?.end('{}\n')
     this.#waiting = socket
     socket.unref()
     socket.on('error', () => socket.destroy())
@@ -60,7 +60,7 @@ export class Rewake implements AsyncDisposable {
     this.#waiting = undefined
     return new Promise((resolve, reject) => {
       socket.once('error', reject)
-      socket.end(text, () => resolve())
+      socket.end(`${JSON.stringify({ wake: text })}\n`, () => resolve())
     })
   }
 
