@@ -86,9 +86,8 @@ test('where the folder cannot be watched, or the file read, hooks alone count', 
 test('a hook is never kept waiting by a mesh that is away; what it told counts when the mesh is there', async () => {
   await using mesh = await testMesh()
   const alice = await mesh.peer('Alice')
-  let arrive = (_: typeof alice) => {}
-  const connecting = new Promise<typeof alice>((resolve) => (arrive = resolve))
-  await using mcp = await McpClient.start({ mesh: connecting, clock: mesh.clock })
+  const { promise, resolve: arrive } = Promise.withResolvers<typeof alice>()
+  await using mcp = await McpClient.start({ mesh: promise, clock: mesh.clock })
   expect((await mcp.call('hook_event', { event: 'UserPromptSubmit', prompt: 'work' })).text).toBe('{}')
   arrive(alice)
   await next(alice, 'me', ({ status }) => status === 'working')
