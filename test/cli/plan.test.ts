@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { plan, type LaunchRequest } from '../../apps/cli/src/launch/plan.ts'
 
 const request: LaunchRequest = {
-  name: 'Alice',
+  persona: { name: 'Alice', role: 'dev', groups: [{ name: 'frontend', role: 'lead' }] },
   claudeArgs: [],
   env: {},
   folder: '/home/u/.claudemesh/sessions/s-abc',
@@ -95,7 +95,9 @@ describe('files', () => {
   const { files } = plan(request)
 
   test('a plugin whose server starts this CLI and fetches the key from the socket', () => {
+    expect(files['card.txt']).toContain('you are Alice (dev), status idle, in @frontend:lead.')
     expect(Object.keys(files).sort()).toEqual([
+      'card.txt',
       'plugin/.claude-plugin/plugin.json',
       'plugin/.mcp.json',
       'plugin/hooks/hooks.json',

@@ -1,12 +1,18 @@
 import type { Mesh } from '@claudemesh/client'
 import type { Clock } from '@claudemesh/protocol'
 
+interface Self {
+  readonly name: string
+  readonly role?: string | undefined
+  readonly groups: readonly { readonly name: string; readonly role?: string | undefined }[]
+  readonly status?: string
+  readonly summary?: string | undefined
+}
+
 /** What a session must know again after /clear, compaction or resume: who it is in the mesh, and what waits. At most some 200 tokens; nothing in it was written by a peer. */
-function identityCard(mesh: Mesh): string {
-  const { name, role, groups, status, summary } = mesh.me
+export function identityCard({ name, role, groups, status = 'idle', summary }: Self, waiting = 0): string {
   const listed = groups.slice(0, 12).map((group) => `@${group.name}${group.role === undefined ? '' : `:${group.role}`}`)
   const more = groups.length > listed.length ? [`${groups.length - listed.length} more`] : []
-  const waiting = mesh.inbox.size
   return [
     `In the claudemesh mesh you are ${name}${role === undefined ? '' : ` (${role})`}, status ${status}${listed.length === 0 ? '' : `, in ${[...listed, ...more].join(' ')}`}.`,
     ...(summary === undefined || summary === '' ? [] : [`Your summary for the peers: ${summary}`]),
@@ -23,7 +29,7 @@ export function watchCard(mesh: Mesh, clock: Clock, tell: (card: string) => void
   let cancel: (() => void) | undefined
   const look = () => {
     cancel = undefined
-    const card = identityCard(mesh)
+    const card = identityCard(mesh.me, mesh.inbox.size)
     if (card === told) return
     told = card
     tell(card)

@@ -1,3 +1,4 @@
+export { identityCard } from './card.ts'
 export type { Ledger, LedgerEntry } from './delivery/ledger.ts'
 export { defaultBudget, type Budget } from './delivery/guard.ts'
 export { Rewake } from './delivery/rewake.ts'

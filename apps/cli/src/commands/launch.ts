@@ -37,7 +37,7 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   const handover = join(folder.path, 'key.sock')
   const { node, script, env, home } = context
   const start = plan({
-    name: persona.name,
+    persona,
     claudeArgs,
     env,
     folder: folder.path,

@@ -35,6 +35,7 @@ export class PlainFolder implements Disposable {
       return new PlainFolder(path)
     } catch {
       // The session works without: it is only forgotten with its server.
+      rmSync(path, { recursive: true, force: true })
       return undefined
     }
   }

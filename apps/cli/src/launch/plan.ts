@@ -1,11 +1,13 @@
 import { dirname, join } from 'node:path'
+import { identityCard } from '@claudemesh/mcp'
 import { claudeEnvironment, sessionMark } from './environment.ts'
+import type { Persona } from './persona.ts'
 import { cardFile, serverToolPrefix, pluginFiles, wakeFile } from './plugin.ts'
 import { asksChannel, needsRewake, prints, waysInto } from './ways.ts'
 
 export interface LaunchRequest {
-  /** The session's name among its peers. */
-  readonly name: string
+  /** Who the session is among its peers. */
+  readonly persona: Persona
   /** What stands after `--`. */
   readonly claudeArgs: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
@@ -47,7 +49,9 @@ function filesOf(request: LaunchRequest): Record<string, string> {
     card: { node, path: join(folder, cardFile) },
     ...(rewake ? { wake: { node, script: wakeScript(script), socket: join(folder, wakeFile), terminal: !prints(request.claudeArgs) } } : {}),
   })
-  return Object.fromEntries(Object.entries(files).map(([path, text]) => [join('plugin', path), text]))
+  const plugin = Object.fromEntries(Object.entries(files).map(([path, text]) => [join('plugin', path), text]))
+  // A resumed session is told who it is before its server is there to say so.
+  return { ...plugin, [cardFile]: identityCard(request.persona) }
 }
 
 /** The hook that waits, beside the program: run from the sources it is one of them. */
@@ -58,7 +62,14 @@ const wakeScript = (script: string) => join(dirname(script), script.endsWith('.t
  * with `=` because it would otherwise swallow a prompt that follows. The mesh's tools are all that is allowed: permissions are never skipped here.
  */
 function claudeArgs(request: LaunchRequest): string[] {
-  return ['--plugin-dir', join(request.folder, 'plugin'), `--allowedTools=${serverToolPrefix}`, '-n', request.name, ...withoutRepeats(request.claudeArgs)]
+  return [
+    '--plugin-dir',
+    join(request.folder, 'plugin'),
+    `--allowedTools=${serverToolPrefix}`,
+    '-n',
+    request.persona.name,
+    ...withoutRepeats(request.claudeArgs),
+  ]
 }
 
 /** A `--dangerously-…` flag that stands twice is passed once. Values of other flags stay where they are. */

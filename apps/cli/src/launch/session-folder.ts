@@ -28,8 +28,15 @@ export class SessionFolder implements Disposable {
       ensurePrivateFolder(parent)
     }
     const path = mkdtempSync(join(parent, parent === tmpdir() ? 'claudemesh-s-' : prefix))
-    writeFileSync(join(path, owner), String(process.pid), { mode: 0o600 })
-    return new SessionFolder(path)
+    const folder = new SessionFolder(path)
+    try {
+      folder.write({ [owner]: String(process.pid) })
+      return folder
+    } catch (error) {
+      // Without its owner's id in it nobody would sweep it.
+      folder[Symbol.dispose]()
+      throw error
+    }
   }
 
   write(files: Readonly<Record<string, string>>): void {
