@@ -24,7 +24,7 @@ export class Terminal implements AsyncDisposable {
     this.#tmux(['set-buffer', text])
     this.#tmux(['paste-buffer', '-p', '-d'])
     const end = text.slice(-12)
-    await this.#shows((screen) => screen.replaceAll(/\s+/g, '').includes(end.replaceAll(/\s+/g, '')) || screen.includes('[Pasted text'))
+    await this.shows((screen) => screen.replaceAll(/\s+/g, '').includes(end.replaceAll(/\s+/g, '')) || screen.includes('[Pasted text'))
     this.#tmux(['send-keys', 'Enter'])
   }
 
@@ -33,7 +33,8 @@ export class Terminal implements AsyncDisposable {
     this.#tmux(['send-keys', key])
   }
 
-  async #shows(holds: (screen: string) => boolean): Promise<void> {
+  /** Resolves when the screen is such; fails after half a minute, quoting it. */
+  async shows(holds: (screen: string) => boolean): Promise<void> {
     const latest = performance.now() + 30_000
     while (!holds(this.screen())) {
       if (performance.now() > latest) throw new Error(`the terminal still shows:\n${this.screen()}`)
