@@ -50,7 +50,7 @@ export async function wakeBench(): Promise<Row[]> {
 /** Where the one Claude Code of this home takes messages. */
 function inboxOf(home: string): string {
   const sessions = join(home, '.claude', 'sessions')
-  const [file = ''] = readdirSync(sessions).filter((name) => name.endsWith('.json'))
+  const file = readdirSync(sessions).find((name) => name.endsWith('.json')) ?? ''
   return (JSON.parse(readFileSync(join(sessions, file), 'utf8')) as { messagingSocketPath: string }).messagingSocketPath
 }
 
