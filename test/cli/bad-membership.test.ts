@@ -19,22 +19,33 @@ async function firstAnswer(user: Machine): Promise<string> {
   return (await server.printed(/^.*"id":2\b.*$/m))[0]
 }
 
-async function member(): Promise<Machine> {
+async function member(name: string): Promise<Machine> {
   const { link } = await machine.json<{ link: string }>(['invite'])
   const user = new Machine()
-  await user.json(['join', link, '--name', 'Carol'])
+  await user.json(['join', link, '--name', name])
   return user
 }
 
 test('a mesh that no longer exists on its broker: the session starts, and its first tool says why it is alone', async () => {
   await using other = await Machine.up()
-  await using carol = await member()
+  await using carol = await member('Clara')
   const [there] = (await other.json<{ meshes: { url: string }[] }>(['list'])).meshes
   const file = join(carol.home, 'config.json')
   writeFileSync(file, readFileSync(file, 'utf8').replace(/ws:\/\/127\.0\.0\.1:\d+\/ws/, there?.url ?? ''))
   const answer = await firstAnswer(carol)
   expect(answer).toContain('"isError":true')
   expect(answer).toMatch(/unauthorized: .*mesh/)
+})
+
+test('a membership that was revoked: the session starts, its first tool says so, and doctor what to do', async () => {
+  await using carol = await member('Carol')
+  await machine.json(['remove', 'Carol', '--yes'])
+  const answer = await firstAnswer(carol)
+  expect(answer).toContain('"isError":true')
+  expect(answer).toMatch(/revoked: /)
+  const ran = await carol.run(['doctor'], { env: { HOME: carol.folder } })
+  expect(ran.code).toBe(1)
+  expect(ran.out).toMatch(/fail +local membership +refused: .*revoke.*new invite/)
 })
 
 test('two sessions of one name are both there, and who writes to that name is told how to pick one', async () => {

@@ -70,7 +70,7 @@ async function checkEntry(context: Context, entry: MeshEntry): Promise<Check> {
     const peers = await withMesh(context, entry, { name: entry.name, groups: [] }, (mesh) => Promise.resolve(mesh.peers().length))
     return pass(check, `accepted; ${peers} ${peers === 1 ? 'peer' : 'peers'} online`)
   } catch (error) {
-    const gone = error instanceof MeshError && error.code === 'unauthorized'
+    const gone = error instanceof MeshError && (error.code === 'unauthorized' || error.code === 'revoked')
     const remedy = gone
       ? `you were removed or the mesh is gone: claudemesh leave ${entry.slug}, then join with a new invite`
       : 'look into the log of the broker'
