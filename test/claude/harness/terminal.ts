@@ -1,15 +1,17 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { claudeBin } from './install.ts'
 import { cli, type World } from './world.ts'
 
-/** A Claude Code started by `claudemesh launch` in a terminal of its own, where nobody types. */
+/** A Claude Code in a terminal of its own, where nobody types: started by `claudemesh launch`, or without `launch` plainly. */
 export class Terminal implements AsyncDisposable {
   readonly #socket: string
 
-  constructor(world: World, session: string, options: { launch: readonly string[]; claude?: readonly string[]; env?: NodeJS.ProcessEnv }) {
+  constructor(world: World, session: string, options: { launch?: readonly string[]; claude?: readonly string[]; env?: NodeJS.ProcessEnv }) {
     this.#socket = join(world.folder, `tmux-${session}`)
-    const command = [process.execPath, cli, 'launch', ...options.launch, '-y', '--quiet', '--', ...(options.claude ?? [])].map(quoted).join(' ')
+    const start = options.launch ? [process.execPath, cli, 'launch', ...options.launch, '-y', '--quiet', '--'] : [join(claudeBin, 'claude')]
+    const command = [...start, ...(options.claude ?? [])].map(quoted).join(' ')
     this.#tmux(['-f', '/dev/null', 'new-session', '-d', '-x', '160', '-y', '50', '-c', world.project, command], { ...world.env(session), ...options.env })
     this.#tmux(['set-option', '-g', 'remain-on-exit', 'on'])
   }
