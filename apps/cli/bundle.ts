@@ -12,7 +12,11 @@ const here = dirname(fileURLToPath(import.meta.url))
 export async function bundle(outdir: string): Promise<{ files: number; bytes: number }> {
   rmSync(outdir, { recursive: true, force: true })
   const { metafile } = await build({
-    entryPoints: { main: join(here, 'src/main.ts'), 'pglite-worker': join(here, '../../packages/drivers/src/store/pglite-worker.ts') },
+    entryPoints: {
+      main: join(here, 'src/main.ts'),
+      wake: join(here, 'src/wake.ts'),
+      'pglite-worker': join(here, '../../packages/drivers/src/store/pglite-worker.ts'),
+    },
     outdir,
     bundle: true,
     // One file per command beside what they share: a command loads only its own.

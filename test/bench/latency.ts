@@ -3,13 +3,12 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { createMesh, Mesh } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
 import { seedOf, sessionKey, toB64u } from '@claudemesh/crypto'
 import { systemClock } from '@claudemesh/protocol'
 import { WebSocket } from 'ws'
-import { end, message, start } from './children.ts'
+import { caller, end, message, start } from './children.ts'
 import { percentile, type Row } from './table.ts'
 
 const perSecond = 200
@@ -39,7 +38,7 @@ async function meshRun(): Promise<number[]> {
   const directory = await mkdtemp(join(tmpdir(), 'claudemesh-latency-'))
   const children: ChildProcess[] = []
   try {
-    const broker = start('broker.ts', children)
+    const broker = start(part('broker'), children)
     broker.send({ directory })
     const { url } = await message(broker)
     const wsUrl = `${url}/ws`
@@ -55,7 +54,7 @@ async function meshRun(): Promise<number[]> {
       dial: nodeDial,
       random: nodeRandom,
     })
-    const mcp = start('mcp.ts', children)
+    const mcp = start(part('mcp'), children)
     mcp.send({ url: wsUrl, identity: { mesh, root, slug, chain, seed: toB64u(seedOf(member)) } })
     await message(mcp)
     while (bob.peers().length === 0) await new Promise((resolve) => bob.on('peer', resolve))
@@ -76,7 +75,7 @@ async function meshRun(): Promise<number[]> {
 async function relayRun(): Promise<number[]> {
   const children: ChildProcess[] = []
   try {
-    const relay = start('relay.ts', children)
+    const relay = start(part('relay'), children)
     const { url } = await message(relay)
     const sockets = [0, 1].map(() => new WebSocket(url, { perMessageDeflate: false }))
     await Promise.all(sockets.map((socket) => once(socket, 'open')))
@@ -120,20 +119,4 @@ class Meter {
   }
 }
 
-/** JSON-RPC over the child's stdio. */
-function caller(child: ChildProcess): (method: string, params: object) => Promise<void> {
-  const waiting = new Map<number, () => void>()
-  let next = 0
-  if (!child.stdin || !child.stdout) throw new Error('the child has no stdio')
-  const { stdin, stdout } = child
-  createInterface({ input: stdout }).on('line', (line) => waiting.get((JSON.parse(line) as { id: number }).id)?.())
-  return (method, params) =>
-    new Promise((resolve) => {
-      const id = ++next
-      waiting.set(id, () => {
-        waiting.delete(id)
-        resolve()
-      })
-      stdin.write(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`)
-    })
-}
+const part = (name: string) => new URL(`latency/${name}.ts`, import.meta.url)

@@ -5,6 +5,7 @@ import { printRows } from './table.ts'
 const benches: Record<string, () => Promise<Row[]>> = {
   cluster: async () => (await import('./cluster.ts')).clusterBench(),
   crypto: async () => (await import('./crypto.ts')).cryptoBench(),
+  hook: async () => (await import('./hook.ts')).hookBench(),
   latency: async () => (await import('./latency.ts')).latencyBench(),
   launch: async () => (await import('./launch.ts')).launchBench(),
   memory: async () => (await import('./memory.ts')).memoryBench(),
@@ -13,17 +14,24 @@ const benches: Record<string, () => Promise<Row[]>> = {
   start: async () => (await import('./start.ts')).startBench(),
 }
 
+/** With the real Claude Code, which they install (some 400 MB): only when named. */
+const withClaude: Record<string, () => Promise<Row[]>> = {
+  tokens: async () => (await import('./tokens.ts')).tokensBench(),
+  wake: async () => (await import('./wake.ts')).wakeBench(),
+}
+
 const args = process.argv.slice(2)
 const json = args.includes('--json')
 const names = args.filter((a) => !a.startsWith('--'))
-const unknown = names.find((name) => !(name in benches))
+const all = { ...benches, ...withClaude }
+const unknown = names.find((name) => !(name in all))
 if (unknown !== undefined) {
-  console.error(`no bench ${JSON.stringify(unknown)}; there are: ${Object.keys(benches).join(' ')}`)
+  console.error(`no bench ${JSON.stringify(unknown)}; there are: ${Object.keys(all).join(' ')}`)
   process.exit(2)
 }
 const rows: Row[] = []
-for (const [name, bench] of Object.entries(benches)) {
-  if (names.length > 0 && !names.includes(name)) continue
+for (const [name, bench] of Object.entries(all)) {
+  if (names.length === 0 ? name in withClaude : !names.includes(name)) continue
   if (process.stderr.isTTY) process.stderr.write(`measuring ${name} …\n`)
   rows.push(...(await bench()))
 }

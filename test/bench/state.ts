@@ -23,7 +23,7 @@ export async function stateBench(): Promise<Row[]> {
   const children: ChildProcess[] = []
   const crowd: Mesh[] = []
   try {
-    const broker = start('broker.ts', children)
+    const broker = start(new URL('latency/broker.ts', import.meta.url), children)
     broker.send({ directory })
     const url = `${(await message(broker)).url}/ws`
     const everybody = new Gate(peers - 1)

@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { limits } from '@claudemesh/protocol'
+import { contractVersion, limits } from '@claudemesh/protocol'
 import { verifies } from '../harness/verifies.ts'
 import { b64u, clientId, dial, testBroker, TestMesh, Wire, type Peer } from './kit.ts'
 
@@ -116,7 +116,7 @@ test('so many connections that prove nothing, and no more, may be open from one 
 
 test('HTTP says that it is well, and nothing else that was not asked for', async () => {
   const http = broker.url.replace('ws:', 'http:')
-  expect(await (await fetch(`${http}/healthz`)).json()).toEqual({ ok: true })
+  expect(await (await fetch(`${http}/healthz`)).json()).toEqual({ ok: true, protocol: contractVersion })
   expect((await fetch(`${http}/../etc/passwd`)).status).toBe(404)
   expect((await fetch(`${http}/healthz`, { method: 'POST' })).status).toBe(405)
   const elsewhere = connect(broker.port, '127.0.0.1')

@@ -5,6 +5,7 @@ import type { Mesh } from '@claudemesh/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Headless } from './harness/headless.ts'
 import { claudeBin } from './harness/install.ts'
+import { Terminal } from './harness/terminal.ts'
 import { present, World } from './harness/world.ts'
 
 let world: World
@@ -43,6 +44,24 @@ test('a plain claude is a peer: it has the tools, its hooks tell its status, and
   expect(out).toContain('Watcher')
   expect(statuses).toContain('working')
   expect(statuses).toContain('idle')
+})
+
+test('after /clear the model of a plain claude is told again who it is, and messages reach it', async () => {
+  await using terminal = new Terminal(world, 'shell', { claude: ['--allowedTools=mcp__claudemesh'] })
+  const joined = new Promise<string>((resolve) => {
+    const look = () => watcher.peers()[0] && resolve(watcher.peers()[0]?.name ?? '')
+    watcher.on('peer', look)
+    look()
+  })
+  const name = await joined
+  await terminal.type('hello [[say first]]')
+  await world.api.until('shell', 'the first prompt', (request) => request.text.includes('[[say first]]'))
+  await terminal.type('/clear')
+  await terminal.type('hello again [[say second]]')
+  const after = await world.api.until('shell', 'the second prompt', (request) => request.text.includes('[[say second]]'))
+  expect(after.text).toContain(`In the claudemesh mesh you are ${name}`)
+  await watcher.send({ to: name, message: 'still there?' })
+  await world.api.until('shell', 'a message after it', (request) => request.text.includes('still there?'))
 })
 
 test('in a launched session the registered server stands by: one peer, one set of tools', async () => {

@@ -15,15 +15,18 @@ const write = (text: string) => writeFileSync(join(home, 'limits.json'), text)
 test('without a file the defaults hold', () => expect(loadBudget(home, 'team')).toEqual(defaultBudget))
 
 test('the file changes them for all meshes, and for one', () => {
-  write('{"answers": 10, "minutes": 2, "meshes": {"team": {"answers": 0, "hops": 3}}}')
+  write('{"answers": 10, "minutes": 2, "meshes": {"team": {"answers": 0, "hops": 3, "thread": 7}}}')
   expect(loadBudget(home, 'local')).toEqual({ ...defaultBudget, answers: 10, windowMs: 120_000 })
-  expect(loadBudget(home, 'team')).toEqual({ ...defaultBudget, answers: 0, windowMs: 120_000, hops: 3 })
+  expect(loadBudget(home, 'team')).toEqual({ ...defaultBudget, answers: 0, windowMs: 120_000, hops: 3, thread: 7 })
 })
 
-test.each(['', '{', '[]', '{"answers":-1}', '{"answer":1}', '{"meshes":{"team":{"hops":"3"}}}', '{"minutes":0}'])('%j is refused, not guessed at', (text) => {
-  write(text)
-  expect(() => loadBudget(home, 'team')).toThrow(expect.objectContaining({ code: 'broken_limits' }))
-})
+test.each(['', '{', '[]', '{"answers":-1}', '{"answer":1}', '{"thread":1.5}', '{"meshes":{"team":{"hops":"3"}}}', '{"minutes":0}'])(
+  '%j is refused, not guessed at',
+  (text) => {
+    write(text)
+    expect(() => loadBudget(home, 'team')).toThrow(expect.objectContaining({ code: 'broken_limits' }))
+  },
+)
 
 test('a word of continue reaches the sessions that run', async () => {
   using folder = SessionFolder.make(home)

@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { contractVersion } from '@claudemesh/protocol'
 import type { Check } from '../../apps/cli/src/doctor/check.ts'
 import { checkNode } from '../../apps/cli/src/doctor/programs.ts'
 import { atLeast } from '../../apps/cli/src/launch/claude-version.ts'
@@ -78,9 +79,12 @@ describe('programs', () => {
     ['a claude that does not run', 'no version', {}, 'claude', 'fail', 'does not tell'],
     ['a claude without an inbox', '2.1.197 (Claude Code)', {}, 'inbox', 'warn', 'before 2.1.224'],
     ['the inbox turned off', '2.1.329', { CLAUDE_CODE_HARBOR_KITE: '0' }, 'inbox', 'warn', 'HARBOR_KITE'],
-    ['the inbox hidden', '2.1.329', { CLAUDE_CODE_MCP_ALLOWLIST_ENV: '1' }, 'inbox', 'warn', 'ALLOWLIST'],
-    ['the inbox of this session gone', '2.1.329', { CLAUDE_CODE_MESSAGING_SOCKET: '/nowhere/1.sock' }, 'inbox', 'warn', 'gone'],
-    ['channels off', '2.1.329', { DISABLE_TELEMETRY: '1' }, 'channel', 'pass', 'off by DISABLE_TELEMETRY'],
+    ['a hook in its place', '2.1.329', { CLAUDE_CODE_HARBOR_KITE: '0' }, 'wake hook', 'pass', 'waits'],
+    ['no hook where an inbox is', '2.1.329', {}, 'wake hook', 'pass', 'not needed'],
+    ['a claude too old for either', '2.1.100', {}, 'wake hook', 'warn', 'before 2.1.197'],
+    ['the inbox withheld from servers, who find it all the same', '2.1.329', { CLAUDE_CODE_MCP_ALLOWLIST_ENV: '1' }, 'inbox', 'pass', 'wake'],
+    ['the inbox of this session gone', '2.1.329', { CLAUDE_CODE_MESSAGING_SOCKET: '/nowhere/1.sock' }, 'own inbox', 'warn', 'gone'],
+    ['channels that nobody asked for', '2.1.329', {}, 'channel', 'pass', 'only when asked for'],
   ])('%s', async (_what, says, env, check, level, words) => {
     await using machine = await member()
     const { of } = await examine(machine, { PATH: program(machine, 'other', 'claude', says), ...env })
@@ -213,6 +217,26 @@ describe('meshes', () => {
     server.close()
   })
 
+  test.each([
+    ['of another version that speaks the same is named', { ok: true, protocol: contractVersion, version: '9.9.9' }, 'local broker version', 'pass', '9.9.9'],
+    ['of a newer protocol fails', { ok: true, protocol: contractVersion + 1, version: '9.9.9' }, 'local broker version', 'fail', 'protocol'],
+    ['of an older protocol fails', { ok: true, protocol: contractVersion - 1 }, 'local broker version', 'fail', 'protocol'],
+    ['that tells nothing is well', {}, 'local broker', 'pass', 'answers'],
+  ])('a broker %s', async (_what, health, check, level, words) => {
+    const server = createServer((_request, response) => response.end(JSON.stringify(health))).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    await using machine = await member()
+    rewrite(machine, /127\.0\.0\.1:\d+/, `127.0.0.1:${(server.address() as AddressInfo).port}`)
+    expect((await examine(machine)).of(check)).toMatchObject({ level, says: expect.stringContaining(words) })
+    server.closeAllConnections()
+    server.close()
+  })
+
+  test('the version of a broker is told', async () => {
+    await using machine = await member()
+    expect((await examine(machine)).of('local broker')).toMatchObject({ level: 'pass', says: expect.stringContaining('version 0.1.0') })
+  })
+
   test('a broker here that is of another version is a warning', async () => {
     const file = join(host.home, 'broker.json')
     const before = readFileSync(file, 'utf8')
@@ -223,5 +247,45 @@ describe('meshes', () => {
       remedy: expect.stringContaining('claudemesh down'),
     })
     writeFileSync(file, before)
+  })
+})
+
+describe('sessions that run here', () => {
+  /** A live session of this machine that fares so. */
+  function session(machine: Machine, vitals: object): void {
+    const folder = join(machine.home, 'sessions', 's-live')
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    writeFileSync(join(folder, 'owner.pid'), String(process.pid), { mode: 0o600 })
+    const well = { name: 'Bob', claude: 7, since: Date.now() - 120_000, paths: [{ path: 'socket', state: 'works', at: 1 }], waiting: 0 }
+    writeFileSync(join(folder, 'vitals.json'), JSON.stringify({ ...well, ...vitals }), { mode: 0o600 })
+  }
+  /** What Claude Code's registry says of it. */
+  function acted(machine: Machine, at: number): void {
+    const folder = join(machine.folder, '.claude', 'sessions')
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, '7.json'), JSON.stringify({ pid: 7, status: 'idle', statusUpdatedAt: at }))
+  }
+
+  test('whose hooks fire and that messages reach pass', async () => {
+    await using machine = await member()
+    session(machine, { hook: { event: 'Stop', at: Date.now() } })
+    const { of } = await examine(machine)
+    expect(of('Bob hooks')).toMatchObject({ level: 'pass', says: expect.stringContaining('hook Stop') })
+    expect(of('Bob messages')).toMatchObject({ level: 'pass', says: 'by inbox' })
+  })
+
+  test('that worked without a hook warn; that did nothing so far do not', async () => {
+    await using machine = await member()
+    session(machine, {})
+    acted(machine, Date.now() - 120_000)
+    expect((await examine(machine)).of('Bob hooks')).toMatchObject({ level: 'pass', says: 'no hook fired yet' })
+    acted(machine, Date.now())
+    expect((await examine(machine)).of('Bob hooks')).toMatchObject({ level: 'warn', remedy: expect.stringContaining('disableAllHooks') })
+  })
+
+  test('that nothing reaches warn, and say what waits', async () => {
+    await using machine = await member()
+    session(machine, { paths: [{ path: 'channel', state: 'fails', at: 1 }], waiting: 3 })
+    expect((await examine(machine)).of('Bob messages')).toMatchObject({ level: 'warn', says: 'by hooks and check_messages alone (channel in vain); 3 waiting' })
   })
 })

@@ -166,8 +166,13 @@ describe('launch', () => {
 })
 
 test('with a Claude Code that messages cannot wake it says so and starts it all the same', async () => {
-  const ran = await launch(['-y'], { SAYS: '2.1.197 (Claude Code)' }).ended
-  expect(ran).toMatchObject({ code: 0, err: expect.stringMatching(/^claudemesh: Claude Code 2\.1\.197 is too old .* run: claude update\n$/) })
+  const younger = await launch(['-y'], { SAYS: '2.1.197 (Claude Code)' }).ended
+  expect(younger).toMatchObject({
+    code: 0,
+    err: expect.stringMatching(/^claudemesh: Claude Code 2\.1\.197 has no inbox .* a hook waits to wake it; run: claude update\n$/),
+  })
+  const ran = await launch(['-y'], { SAYS: '2.1.100 (Claude Code)' }).ended
+  expect(ran).toMatchObject({ code: 0, err: expect.stringMatching(/^claudemesh: Claude Code 2\.1\.100 is too old .* run: claude update\n$/) })
 })
 
 test('without its broker it says so, starts claude all the same, and ends as ever', async () => {

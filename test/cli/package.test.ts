@@ -58,6 +58,7 @@ test('the tarball stands alone: nothing to resolve, nothing run at its installat
   for (const field of ['dependencies', 'optionalDependencies', 'peerDependencies', 'scripts', 'private']) expect(manifest).not.toHaveProperty(field)
   expect(readdirSync(join(root, 'claudemesh'))).toEqual(expect.arrayContaining(['LICENSE', 'README.md', 'lib']))
   const code = readdirSync(join(root, 'claudemesh', 'lib')).filter((name) => name.endsWith('.js'))
+  expect(code).toEqual(expect.arrayContaining(['main.js', 'wake.js']))
   for (const name of code) expect(readFileSync(join(root, 'claudemesh', 'lib', name), 'utf8')).not.toContain(dirname(dirname(dirname(pack))))
   expect(readFileSync(join(root, 'claudemesh', 'lib', 'LICENSES.txt'), 'utf8')).toMatch(/## zod .*[\s\S]*## .*pglite|pglite[\s\S]*## zod/)
   expect(packed.unpacked).toBeLessThan(20_000_000)

@@ -2,13 +2,14 @@ import { describe, expect, test } from 'vitest'
 import { plan, type LaunchRequest } from '../../apps/cli/src/launch/plan.ts'
 
 const request: LaunchRequest = {
-  name: 'Alice',
+  persona: { name: 'Alice', role: 'dev', groups: [{ name: 'frontend', role: 'lead' }] },
   claudeArgs: [],
   env: {},
   folder: '/home/u/.claudemesh/sessions/s-abc',
   node: '/usr/bin/node',
   script: '/opt/claudemesh/main.js',
   version: '1.2.3',
+  claudeVersion: '2.1.329',
   handover: '/home/u/.claudemesh/sessions/s-abc/key.sock',
 }
 const ours = ['--plugin-dir', '/home/u/.claudemesh/sessions/s-abc/plugin', '--allowedTools=mcp__plugin_claudemesh_mesh', '-n', 'Alice']
@@ -94,7 +95,9 @@ describe('files', () => {
   const { files } = plan(request)
 
   test('a plugin whose server starts this CLI and fetches the key from the socket', () => {
+    expect(files['card.txt']).toContain('you are Alice (dev), status idle, in @frontend:lead.')
     expect(Object.keys(files).sort()).toEqual([
+      'card.txt',
       'plugin/.claude-plugin/plugin.json',
       'plugin/.mcp.json',
       'plugin/hooks/hooks.json',
@@ -116,4 +119,42 @@ describe('files', () => {
     const entries = Object.values(often).flatMap((matchers) => matchers.flatMap((matcher) => matcher.hooks))
     for (const entry of entries) expect(entry).toMatchObject({ type: 'mcp_tool', server: 'plugin:claudemesh:mesh' })
   })
+})
+
+describe('ways into the session', () => {
+  const hooksOf = (changes: Partial<LaunchRequest>) => (json(plan({ ...request, ...changes }).files['plugin/hooks/hooks.json']) as { hooks: Hooks }).hooks
+  const serverArgs = (changes: Partial<LaunchRequest>) =>
+    (json(plan({ ...request, ...changes }).files['plugin/.mcp.json']) as { mcpServers: { mesh: { args: string[] } } }).mcpServers.mesh.args.slice(4)
+  const waiting = (changes: Partial<LaunchRequest>) =>
+    Object.entries(hooksOf(changes))
+      .filter(([, matchers]) => matchers.some(({ hooks }) => hooks.some((hook) => 'asyncRewake' in hook)))
+      .map(([event]) => event)
+  const socket = '/home/u/.claudemesh/sessions/s-abc/wake.sock'
+
+  test.each<[string, Partial<LaunchRequest>, string[]]>([
+    ['an inbox', {}, []],
+    ['a version that nobody could tell', { claudeVersion: undefined }, []],
+    ['the inbox turned off', { env: { CLAUDE_CODE_HARBOR_KITE: '0' } }, ['SessionStart', 'Stop', 'StopFailure']],
+    ['a version without one', { claudeVersion: '2.1.200' }, ['SessionStart', 'Stop', 'StopFailure']],
+    ['neither, and no terminal', { claudeVersion: '2.1.200', claudeArgs: ['-p', 'hello'] }, ['Stop', 'StopFailure']],
+    ['a version too old for either', { claudeVersion: '2.1.100' }, []],
+  ])('%s: a hook waits at %j', (_what, changes, events) => {
+    expect(waiting(changes).toSorted()).toEqual(events)
+    expect(serverArgs(changes)).toEqual(events.length === 0 ? [] : ['--wake', socket])
+  })
+
+  test('the hook that waits is a program of its own, beside this one, and nobody waits for it', () => {
+    const hook = hooksOf({ claudeVersion: '2.1.200' })['Stop']?.at(-1)?.hooks[0]
+    expect(hook).toMatchObject({ type: 'command', command: request.node, args: ['/opt/claudemesh/wake.js', socket], asyncRewake: true })
+  })
+
+  test.each<[boolean, string[]]>([
+    [true, ['--dangerously-load-development-channels', 'plugin:claudemesh@inline']],
+    [true, ['--channels', 'server:other', 'server:plugin:claudemesh:mesh', '-p']],
+    [true, ['--channels=plugin:claudemesh@inline']],
+    [false, []],
+    [false, ['plugin:claudemesh@inline']],
+    [false, ['--channels', 'server:other', '--model', 'plugin:claudemesh@inline']],
+    [false, ['--channels']],
+  ])('the channel is used: %s for %j', (used, claudeArgs) => expect(serverArgs({ claudeArgs })).toEqual(used ? ['--channel'] : []))
 })

@@ -20,18 +20,44 @@ export class McpClient implements AsyncDisposable {
   readonly output = new PassThrough()
   handle: SessionServerHandle | undefined
   readonly #waiting = new Map<number, (answer: Json) => void>()
+  readonly #notifications: Json[] = []
+  readonly #watchers = new Set<() => void>()
   #next = 0
 
   constructor() {
     createInterface({ input: this.output }).on('line', (line) => {
       const answer = JSON.parse(line) as Json
       this.#waiting.get(Number(answer['id']))?.(answer)
+      if (answer['id'] !== undefined) return
+      this.#notifications.push(answer)
+      for (const look of this.#watchers) look()
     })
   }
 
-  static async start(options: Omit<ServeOptions, 'input' | 'output' | 'version'>): Promise<McpClient> {
+  /** Those of this kind that nobody asked for yet. */
+  notifications(method: string): Json[] {
+    return this.#notifications.filter((one) => one['method'] === method)
+  }
+
+  /** What the next notification of this kind says. */
+  notification(method: string): Promise<Json> {
+    return new Promise((resolve) => {
+      const look = () => {
+        const [first] = this.notifications(method)
+        if (!first) return
+        this.#watchers.delete(look)
+        this.#notifications.splice(this.#notifications.indexOf(first), 1)
+        resolve(first['params'] as Json)
+      }
+      this.#watchers.add(look)
+      look()
+    })
+  }
+
+  static async start({ inbox, ...options }: Omit<ServeOptions, 'input' | 'output' | 'version' | 'inbox'> & { inbox?: SessionInbox }): Promise<McpClient> {
     const client = new McpClient()
-    client.handle = await serveMcp({ ...options, input: client.input, output: client.output, version: '0.0.0' })
+    const place = inbox ? { inbox: () => ({ path: inbox.path }) } : {}
+    client.handle = await serveMcp({ ...options, ...place, input: client.input, output: client.output, version: '0.0.0' })
     return client
   }
 

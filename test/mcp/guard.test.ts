@@ -1,10 +1,10 @@
 import { defaultBudget } from '@claudemesh/mcp'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { next, seen } from '../harness/events.ts'
 import { McpClient, SessionInbox } from '../harness/mcp.ts'
 import { testMesh } from '../harness/mesh.ts'
 
-const small = { ...defaultBudget, messages: 5, answers: 3, hops: 4 }
+const small = { ...defaultBudget, messages: 5, answers: 3, hops: 4, thread: 3 }
 
 async function desk(stack: AsyncDisposableStack) {
   const mesh = stack.use(await testMesh())
@@ -123,4 +123,73 @@ test('who meets do-not-disturb is told after half an hour, once', async () => {
   expect(seen(alice, 'delivery').filter(({ held }) => held)).toEqual([])
   expect((await mcp.call('check_messages')).text).toContain('when you can')
   expect(await next(alice, 'delivery', ({ proven }) => proven === true)).toMatchObject({ id, rung: 'surfaced' })
+})
+
+describe('a thread of several peers, each within its own budget', () => {
+  /** Bob writes to two peers, who go on answering in turns because of messages. */
+  async function thread(stack: AsyncDisposableStack) {
+    const there = await desk(stack)
+    const carol = await there.mesh.peer('Carol')
+    await there.mcp.call('hook_event', { event: 'UserPromptSubmit', prompt: 'ask them' })
+    await there.mcp.call('send_message', { to: ['Alice', 'Carol'], message: 'what do you think?' })
+    await there.mcp.call('hook_event', { event: 'Stop' })
+    const re = (await next(there.alice, 'message')).id
+    await next(carol, 'message')
+    return { ...there, carol, re }
+  }
+
+  test.each([
+    ['each names what it answers', true],
+    ['none names what it answers', false],
+  ])('%s: over the thread’s budget all of it waits, the user hears whose, the senders that they wait, and another thread goes on', async (_, names) => {
+    await using stack = new AsyncDisposableStack()
+    const { mesh, alice, carol, mcp, inbox, takeTurn, re } = await thread(stack)
+    let last = re
+    const answer = async (peer: typeof alice, message: string) => {
+      const { id } = await peer.send({ to: 'Bob', message, hops: 1, ...(names ? { re: last } : {}) })
+      last = id
+      return id
+    }
+    for (const [i, peer] of [alice, carol, alice].entries()) {
+      await answer(peer, `view ${i}`)
+      await takeTurn()
+    }
+    const id = await answer(carol, 'one view more')
+    expect(await next(carol, 'delivery', ({ held }) => held === true)).toMatchObject({ id, rung: 'received' })
+    await mesh.advance(30_000)
+    expect(inbox.turns).toEqual([])
+    const told = JSON.parse((await mcp.call('hook_event', { event: 'PreToolUse' })).text) as object
+    expect(told).toEqual({ systemMessage: expect.stringMatching(/Alice, Carol \(1\)\. Run `claudemesh continue`/) })
+    await carol.send({ to: 'Bob', message: 'of something else' })
+    const { text } = await takeTurn()
+    expect(text).toContain('of something else')
+    expect(text).not.toContain('one view more')
+    mcp.handle?.release()
+    expect((await inbox.turn()).text).toContain('one view more')
+  })
+
+  test('what the user has a word in does not count', async () => {
+    await using stack = new AsyncDisposableStack()
+    const { alice, carol, takeTurn, re } = await thread(stack)
+    for (const [i, peer] of [alice, carol, alice, carol].entries()) {
+      await peer.send({ to: 'Bob', message: `by hand ${i}`, re })
+      expect((await takeTurn()).text).toContain(`by hand ${i}`)
+    }
+  })
+
+  test('what is said in a turn that a message began continues its thread, also to somebody else', async () => {
+    await using stack = new AsyncDisposableStack()
+    const { alice, carol, mcp, inbox, takeTurn, mesh, re } = await thread(stack)
+    const dora = await mesh.peer('Dora')
+    await alice.send({ to: 'Bob', message: 'ask Dora', hops: 1, re })
+    await takeTurn(async () => void (await mcp.call('send_message', { to: 'Dora', message: 'and you?' })))
+    const asked = (await next(dora, 'message')).id
+    await carol.send({ to: 'Bob', message: 'second', hops: 1, re })
+    await takeTurn()
+    await dora.send({ to: 'Bob', message: 'third', hops: 2, re: asked })
+    await takeTurn()
+    const { id } = await dora.send({ to: 'Bob', message: 'fourth', hops: 2, re: asked })
+    expect(await next(dora, 'delivery', ({ held }) => held === true)).toMatchObject({ id })
+    expect(inbox.turns).toEqual([])
+  })
 })

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { change, next } from '../harness/events.ts'
-import { McpClient } from '../harness/mcp.ts'
+import type { Vitals } from '@claudemesh/mcp'
+import { McpClient, SessionInbox } from '../harness/mcp.ts'
 import { testMesh } from '../harness/mesh.ts'
 
 /** Alice's session with a registry file that the test writes, as Claude Code does. */
@@ -80,4 +81,33 @@ test('where the folder cannot be watched, or the file read, hooks alone count', 
   await hook('Stop')
   expect(alice.me.status).toBe('idle')
   expect(await next(alice, 'me', ({ status }) => status === 'working')).toBeDefined()
+})
+
+test('a hook is never kept waiting by a mesh that is away; what it told counts when the mesh is there', async () => {
+  await using mesh = await testMesh()
+  const alice = await mesh.peer('Alice')
+  const { promise, resolve: arrive } = Promise.withResolvers<typeof alice>()
+  await using mcp = await McpClient.start({ mesh: promise, clock: mesh.clock })
+  expect((await mcp.call('hook_event', { event: 'UserPromptSubmit', prompt: 'work' })).text).toBe('{}')
+  arrive(alice)
+  await next(alice, 'me', ({ status }) => status === 'working')
+})
+
+test('a session tells how it fares: the last hook, the ways into it, what waits', async () => {
+  await using mesh = await testMesh()
+  await using inbox = await SessionInbox.open()
+  const alice = await mesh.peer('Alice')
+  const bob = await mesh.peer('Bob')
+  const told: Vitals[] = []
+  await using mcp = await McpClient.start({ mesh: Promise.resolve(bob), clock: mesh.clock, inbox, vitals: (vitals) => void told.push(vitals) })
+  await mcp.call('list_peers')
+  expect(told.at(-1)).toEqual({ name: 'Bob', paths: [{ path: 'socket', state: 'untried' }], waiting: 0 })
+  await alice.send({ to: 'Bob', message: 'hello' })
+  await mcp.call('hook_event', { event: 'UserPromptSubmit', prompt: (await inbox.turn()).text })
+  expect(told.at(-1)).toMatchObject({ hook: { event: 'UserPromptSubmit' }, paths: [{ path: 'socket', state: 'works' }], waiting: 0 })
+  const before = told.length
+  for (let i = 0; i < 20; i++) await mcp.call('hook_event', { event: 'PreToolUse' })
+  expect(told.length).toBe(before)
+  mesh.clock.advance(1000)
+  expect(told.slice(before)).toMatchObject([{ hook: { event: 'PreToolUse' } }])
 })

@@ -16,7 +16,7 @@ interface Desk {
 async function desk(
   stack: AsyncDisposableStack,
   watch: string[] = [],
-  budget?: { messages: number; answers: number; windowMs: number; hops: number },
+  budget?: { messages: number; answers: number; thread: number; windowMs: number; hops: number },
 ): Promise<Desk> {
   const mesh = stack.use(await testMesh())
   const inbox = stack.use(await SessionInbox.open())
@@ -178,7 +178,7 @@ test('do-not-disturb keeps watched keys quiet, too', async () => {
 
 test('a key that changes without end wakes a session only so often', async () => {
   await using stack = new AsyncDisposableStack()
-  const { mesh, alice, bob, mcp, inbox } = await desk(stack, ['*'], { messages: 300, answers: 2, windowMs: 600_000, hops: 16 })
+  const { mesh, alice, bob, mcp, inbox } = await desk(stack, ['*'], { messages: 300, answers: 2, thread: 60, windowMs: 600_000, hops: 16 })
   for (const value of [1, 2]) {
     await alice.state.set('ping', value)
     expect((await inbox.turn()).text).toContain('ping')

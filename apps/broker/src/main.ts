@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { Migration } from '@claudemesh/drivers'
 import { systemClock, type Log } from '@claudemesh/protocol'
+import manifest from '../package.json' with { type: 'json' }
 import { ConfigError, configFrom, shown, type Config } from './config.ts'
 import { serve } from './serve.ts'
 
@@ -14,7 +15,7 @@ const log: Log = (level, event, fields) => {
 
 async function run(config: Config): Promise<void> {
   const migrations = typeof CLAUDEMESH_MIGRATIONS === 'undefined' ? {} : { migrations: CLAUDEMESH_MIGRATIONS }
-  await using broker = await serve(config, { clock: systemClock, log, ...migrations })
+  await using broker = await serve(config, { clock: systemClock, log, version: manifest.version, ...migrations })
   log('info', 'serving', { url: broker.url, port: broker.port })
   const [signal] = (await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])) as [string | undefined]
   log('info', 'draining', { signal })

@@ -7,12 +7,14 @@ import { inTurn } from './in-turn.ts'
 export interface Surroundings {
   readonly clock: Clock
   readonly log: Log
+  /** Of the program that serves. */
+  readonly version?: string
   /** The schema's steps, when a bundle carries them. */
   readonly migrations?: readonly Migration[]
 }
 
 /** Opens the storage and serves; disposing of it drains the connections and closes the storage after them. */
-export function serve(config: Config, { clock, log, migrations }: Surroundings): Promise<Broker> {
+export function serve(config: Config, { clock, log, version, migrations }: Surroundings): Promise<Broker> {
   return inTurn(async (keep) => {
     const store = keep(await openStore(config.storeUrl, migrations ? { migrations } : {}))
     const blob = config.blobUrl === undefined ? {} : { blob: keep(await openBlob(config.blobUrl)) }
@@ -28,6 +30,7 @@ export function serve(config: Config, { clock, log, migrations }: Surroundings):
         allowCreate,
         clock,
         log,
+        ...(version ? { version } : {}),
         ...(origins ? { origins } : {}),
         ...(nodeId === undefined ? {} : { node: nodeId }),
       }),

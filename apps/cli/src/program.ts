@@ -105,6 +105,8 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     })
   command('mcp', 'the MCP server (Claude Code starts it)')
     .addOption(new Option('--handover <socket>').hideHelp())
+    .addOption(new Option('--channel').hideHelp())
+    .addOption(new Option('--wake <socket>').hideHelp())
     .addOption(meshFlag())
     .addOption(nameFlag())
     .option('--role <role>', 'its role')
@@ -112,6 +114,9 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .option('--watch <patterns>', 'state keys whose changes wake it', patterns)
     .action(async (flags) => (await import('./commands/mcp.ts')).mcp(context, flags))
 
+  command('card', 'print who this session is in the mesh (a hook calls it)', true)
+    .option('--home <dir>', 'where claudemesh keeps its files')
+    .action(async (flags) => (await import('./commands/card.ts')).card({ ...context, home: flags.home ?? context.home }))
   command('peers', 'list the live peers')
     .option('--group <name>', 'only those of one group')
     .addOption(meshFlag())

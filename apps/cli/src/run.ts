@@ -22,12 +22,22 @@ export async function run(context: Context, argv: readonly string[]): Promise<nu
 function report(context: Context, error: unknown, json: boolean): number {
   // Commander has printed its help or complaint already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-  const code = error instanceof MeshError || error instanceof Failure ? error.code : 'internal'
-  const message = error instanceof Error ? oneLine(error.message) : 'unknown failure'
+  const { code, message } = wordsOf(error)
   context.tellParent({ error: { code, message } })
   context.stderr.write(json ? `${JSON.stringify({ error: { code, message } })}\n` : `claudemesh: ${message}\n`)
   if (code === 'internal' && context.env['CLAUDEMESH_DEBUG']) context.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
   return error instanceof Failure ? error.exitCode : 1
+}
+
+const noRoom = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+
+function wordsOf(error: unknown): { code: string; message: string } {
+  if (error instanceof MeshError) return { code: error.code, message: oneLine(error.message) }
+  const cause = (error instanceof Error ? (error.cause ?? error) : {}) as NodeJS.ErrnoException
+  // Files are replaced whole or not at all.
+  if (noRoom.has(cause.code ?? '')) return { code: 'disk_full', message: 'the disk has no room left to write; free some and try again: all is as it was' }
+  if (error instanceof Failure) return { code: error.code, message: oneLine(error.message) }
+  return { code: 'internal', message: error instanceof Error ? oneLine(error.message) : 'unknown failure' }
 }
 
 const oneLine = (text: string) => text.replace(/\s*\n\s*/g, ' ')

@@ -38,6 +38,8 @@ export interface BrokerOptions {
   /** Whether anybody may bring a new mesh. Default: true. */
   readonly allowCreate?: boolean
   readonly greetings?: Partial<GreetingCaps>
+  /** Of the program that runs it; `/healthz` tells it. */
+  readonly version?: string
   readonly clock?: Clock
   readonly log?: Log
   /** Called with what the broker sees of each envelope. */
@@ -102,6 +104,7 @@ class Running implements Broker {
       audiences: this.#audiences,
       allowCreate,
       startedAt: clock.now(),
+      version: options.version,
       tap,
     }
   }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asc, eq } from 'drizzle-orm'
-import type { InvitePubkey } from '@claudemesh/protocol'
+import { contractVersion, type InvitePubkey } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
 import { keyboxesForInvite } from './keyboxes.ts'
 import * as tables from './tables.ts'
@@ -11,7 +11,8 @@ export async function answerHttp(kernel: Kernel, request: IncomingMessage, respo
   const invite = /^\/v1\/invite\/([A-Za-z0-9_-]{43})$/.exec(path)?.[1]
   try {
     if (request.method !== 'GET' && request.method !== 'HEAD') reply(response, 405, { code: 'method_not_allowed' })
-    else if (path === '/healthz') reply(response, 200, { ok: true })
+    else if (path === '/healthz')
+      reply(response, 200, { ok: true, protocol: contractVersion, ...(kernel.version === undefined ? {} : { version: kernel.version }) })
     else if (invite !== undefined) await replyInvite(kernel, response, invite as InvitePubkey)
     else reply(response, 404, { code: 'not_found' })
   } catch (error) {

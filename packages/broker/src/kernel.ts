@@ -37,6 +37,8 @@ export interface Kernel {
   readonly audiences: ReadonlySet<string>
   readonly allowCreate: boolean
   readonly startedAt: number
+  /** Of the program that runs the broker, told to whoever asks how it is. */
+  readonly version: string | undefined
   readonly tap: ((frame: Tapped) => void) | undefined
 }
 

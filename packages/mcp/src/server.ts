@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Mesh } from '@claudemesh/client'
 import { MeshError, silent, type Clock, type Log, type Tool } from '@claudemesh/protocol'
 import { z } from 'zod'
@@ -6,14 +7,18 @@ import { watchCard } from './card.ts'
 import { Delivery, type Activity } from './delivery/delivery.ts'
 import { defaultBudget, type Budget } from './delivery/guard.ts'
 import type { Ledger } from './delivery/ledger.ts'
-import { inboxSocket } from './delivery/socket.ts'
+import { channelPath, type Notify } from './delivery/channel.ts'
+import type { WakePath } from './delivery/paths.ts'
+import type { Rewake } from './delivery/rewake.ts'
+import { socketPath, type InboxPlace } from './delivery/socket.ts'
 import { frameData } from './frame.ts'
-import { followActivity, hookEvent, hookTool } from './hook.ts'
+import { activityOf, become, followActivity, hookEvent, hookTool, type Live } from './hook.ts'
 import { instructions } from './instructions.ts'
 import { Notices } from './notices.ts'
 import { Registry } from './registry.ts'
 import { StateNews } from './state-news.ts'
-import { runTool, toolList } from './tools.ts'
+import { runTool, toolList, type Turn } from './tools.ts'
+import { VitalSigns, type Vitals } from './vitals.ts'
 
 export interface ServeOptions {
   /** The session; a function is called once, after `initialize` was answered, so that connecting never delays it. */
@@ -31,10 +36,16 @@ export interface ServeOptions {
   readonly watch?: () => readonly string[]
   /** Hears at each change who the session is in the mesh, for when its model forgets. */
   readonly card?: (text: string) => void
+  /** Hears how the session fares, for `status` and `doctor`. */
+  readonly vitals?: (vitals: Vitals) => void
   /** The file in which the Claude Code that started this server keeps what it is doing. */
   readonly registry?: string
-  /** The session inbox of the Claude Code that started this server. Without it messages wait for check_messages. */
-  readonly inbox?: { readonly path: string; readonly token?: string }
+  /** The session inbox of the Claude Code that started this server, once it can be known. Asked until it answers. */
+  readonly inbox?: () => InboxPlace | undefined
+  /** The user asked Claude Code for the channel of this server. */
+  readonly channel?: boolean
+  /** Hooks that wait to wake the session, where nothing better does. */
+  readonly rewake?: Rewake
 }
 
 /** A running server. Disposing it ends delivery and the MCP connection within 100 ms; the mesh is the caller's to close. */
@@ -57,7 +68,7 @@ export interface SessionServerHandle extends McpServerHandle {
 /** Serves the mesh's tools over MCP and delivers messages into the session. */
 export async function serveMcp(options: ServeOptions): Promise<SessionServerHandle> {
   const [{ Server }, { StdioServerTransport }] = await Promise.all([import('@modelcontextprotocol/server'), import('@modelcontextprotocol/server/stdio')])
-  const session = new Session(options)
+  const session = new Session(options, (method, params) => server.notification({ method, params }))
   const capabilities = { tools: {}, experimental: { 'claude/channel': {} } }
   const server = new Server({ name: 'claudemesh', version: options.version }, { capabilities, instructions })
   server.setRequestHandler('tools/list', () => ({ tools: toolList.map(describe) }))
@@ -94,13 +105,21 @@ class Session {
   readonly #news: StateNews
   readonly #stops: (() => void)[] = []
   #mesh: Promise<Mesh> | undefined
-  #delivery: Delivery | undefined
+  /** What the mesh and its delivery are, once they are there. */
+  #live: Live | undefined
+  /** What hooks told of before. */
+  #missed: Activity | undefined
+  #attending: Promise<void> | undefined
   #registry: Registry | undefined
   #stopped = false
+  readonly #notify: Notify
+  readonly #vitals: VitalSigns
 
-  constructor(options: ServeOptions) {
+  constructor(options: ServeOptions, notify: Notify) {
     this.#o = options
     this.#news = new StateNews(options.clock)
+    this.#notify = notify
+    this.#vitals = new VitalSigns(options.clock, (vitals) => options.vitals?.(vitals))
     this.#stops.push(options.clock.after(latestStart, () => this.start()))
   }
 
@@ -108,11 +127,11 @@ class Session {
     if (this.#mesh || this.#stopped) return
     const { mesh } = this.#o
     this.#mesh = typeof mesh === 'function' ? mesh() : mesh
-    void this.#attend(this.#mesh)
+    this.#attending = this.#attend(this.#mesh)
   }
 
   async #attend(connecting: Promise<Mesh>): Promise<void> {
-    const { clock, inbox, log = silent } = this.#o
+    const { clock, rewake, log = silent } = this.#o
     try {
       const mesh = await connecting
       if (this.#stopped) return
@@ -120,7 +139,6 @@ class Session {
       this.#registry = this.#follow(mesh)
       if (this.#o.card) this.#stops.push(watchCard(mesh, clock, this.#o.card))
       const budget = this.#o.budget?.() ?? defaultBudget
-      const post = inbox ? { post: inboxSocket(inbox) } : {}
       const delivery = new Delivery({
         mesh,
         clock,
@@ -129,14 +147,22 @@ class Session {
         ledger: this.#o.ledger?.(),
         news: this.#news,
         budget,
-        ...post,
+        paths: this.#paths(),
       })
-      this.#delivery = delivery
+      this.#live = { mesh, delivery }
       this.#stops.push(this.#news.watch(mesh, this.#o.watch?.() ?? [], budget, () => delivery.stateChanged()))
-      this.#stops.push(() => delivery.stop())
+      if (rewake) this.#stops.push(rewake.onArmed(() => delivery.look()))
+      this.#stops.push(() => delivery.stop(), this.#vitals.watch(mesh, delivery))
+      if (this.#missed !== undefined) become({ mesh, delivery }, this.#missed, (activity) => this.#registry?.heard(activity))
     } catch (error) {
       log('error', 'mesh_failed', { error: error instanceof MeshError ? error.code : 'internal' })
     }
+  }
+
+  /** The best one first: they are tried in this order, one at a time. */
+  #paths(): WakePath[] {
+    const { inbox, channel, rewake } = this.#o
+    return [...(inbox ? [socketPath(inbox)] : []), ...(channel ? [channelPath(this.#notify)] : []), ...(rewake ? [rewake.path] : [])]
   }
 
   /** An interrupt fires no hook, and a dialog that is answered none at once: the registry file tells. */
@@ -145,7 +171,7 @@ class Session {
     if (path === undefined) return undefined
     const changed = (activity: Activity) => {
       followActivity(mesh, activity)
-      this.#delivery?.active(activity)
+      this.#live?.delivery.active(activity)
     }
     const registry = new Registry({ path, clock, changed })
     this.#stops.push(() => registry.stop())
@@ -153,7 +179,7 @@ class Session {
   }
 
   release(): void {
-    this.#delivery?.release()
+    this.#live?.delivery.release()
   }
 
   stop(): void {
@@ -162,18 +188,38 @@ class Session {
   }
 
   async call(name: string, args: unknown): Promise<{ content: { type: 'text'; text: string }[]; isError?: boolean }> {
+    if (name === hookTool) return text(await this.#hook(args))
     try {
       const mesh = await this.#connected()
-      if (name === hookTool) return text(hookEvent(mesh, this.#delivery, args, (activity) => this.#registry?.heard(activity)))
-      const result = await runTool(mesh, name, args, { notices: this.#notices, news: this.#news, hops: this.#delivery?.hops ?? 0 })
+      const result = await runTool(mesh, name, args, this.#turn())
       return text(typeof result === 'string' ? result : frameData('mesh-data', result))
     } catch (error) {
-      // A hook must never hear of trouble: its text would reach the model.
-      if (name === hookTool) return text('{}')
       const known = error instanceof MeshError ? error : new MeshError('internal', 'the mesh tool failed; its log has the cause')
       if (known !== error) this.#o.log?.('error', 'tool_failed', { tool: name, error: error instanceof Error ? error.name : 'unknown' })
       return { ...text(frameData('mesh-error', `${known.code}: ${known.message}`)), isError: true }
     }
+  }
+
+  /** Hooks are never kept waiting, for instance by a broker that is away, and never hear of trouble: its text would reach the model. */
+  async #hook(args: unknown): Promise<string> {
+    this.start()
+    this.#vitals.heard(String((args as { event?: unknown } | undefined)?.event))
+    await Promise.race([this.#attending, nextTurn()])
+    if (!this.#live) {
+      this.#missed = activityOf(args) ?? this.#missed
+      return '{}'
+    }
+    try {
+      return hookEvent(this.#live, args, (activity) => this.#registry?.heard(activity))
+    } catch (error) {
+      this.#o.log?.('error', 'hook_failed', { error: error instanceof Error ? error.name : 'unknown' })
+      return '{}'
+    }
+  }
+
+  #turn(): Turn {
+    const delivery = this.#live?.delivery
+    return { notices: this.#notices, news: this.#news, hops: delivery?.hops ?? 0, ...(delivery ? { sent: (id, to, re) => delivery.sent(id, to, re) } : {}) }
   }
 
   async #connected(): Promise<Mesh> {

@@ -1,5 +1,5 @@
 import type { KeptMessage, Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
-import { MeshError, check, tools, type MessageId, type Tool, type ToolInput } from '@claudemesh/protocol'
+import { MeshError, check, tools, type MessageId, type SessionPubkey, type Tool, type ToolInput } from '@claudemesh/protocol'
 import { framePeerMessages, longestText } from './frame.ts'
 import { forget, recall, remember } from './memories.ts'
 import type { Notices } from './notices.ts'
@@ -15,6 +15,8 @@ export interface Turn {
   readonly news?: StateNews
   /** What a message sent in it bears: 0 when a user began it. */
   readonly hops?: number
+  /** Hears what was sent in it, to whom, and which message it answers. */
+  readonly sent?: (id: MessageId, to: readonly SessionPubkey[], re: string | undefined) => void
 }
 
 type Handler<T> = (mesh: Mesh, input: ToolInput<T>, turn: Turn) => Promise<string | object> | string | object
@@ -47,17 +49,22 @@ const handlers: Handlers = {
     },
   },
   messages: {
-    send: async (mesh, { to, message, priority, re, durable }, { hops = 0 }) =>
-      sent(
-        await mesh.send({
-          to,
-          message,
-          hops,
-          ...(durable === undefined ? {} : { durable }),
-          ...(priority === undefined ? {} : { priority }),
-          ...(re === undefined ? {} : { re }),
-        }),
-      ),
+    send: async (mesh, { to, message, priority, re, durable }, { hops = 0, sent: tell }) => {
+      const result = await mesh.send({
+        to,
+        message,
+        hops,
+        ...(durable === undefined ? {} : { durable }),
+        ...(priority === undefined ? {} : { priority }),
+        ...(re === undefined ? {} : { re }),
+      })
+      tell?.(
+        result.id,
+        result.recipients.map((peer) => peer.session),
+        re,
+      )
+      return sent(result)
+    },
     check: (mesh, _input, turn) => checkMessages(mesh, turn),
     status: async (mesh, { id }) => statusOf(await mesh.status(id as MessageId)),
   },

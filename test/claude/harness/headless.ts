@@ -18,7 +18,7 @@ export class Headless implements AsyncDisposable {
   readonly #looks = new Set<() => void>()
   #errors = ''
 
-  constructor(world: World, session: string, options: { launch: readonly string[]; claude?: readonly string[] }) {
+  constructor(world: World, session: string, options: { launch: readonly string[]; claude?: readonly string[]; env?: NodeJS.ProcessEnv }) {
     const claude = [
       '-p',
       '--input-format',
@@ -30,7 +30,10 @@ export class Headless implements AsyncDisposable {
       'manual',
       ...(options.claude ?? []),
     ]
-    this.#child = spawn(process.execPath, [cli, 'launch', ...options.launch, '-y', '--', ...claude], { cwd: world.project, env: world.env(session) })
+    this.#child = spawn(process.execPath, [cli, 'launch', ...options.launch, '-y', '--', ...claude], {
+      cwd: world.project,
+      env: { ...world.env(session), ...options.env },
+    })
     this.#exit = new Promise((resolve) => this.#child.on('exit', resolve))
     this.#child.stderr?.on('data', (part: Buffer) => (this.#errors += part.toString()))
     if (!this.#child.stdout) throw new Error('no stdout')

@@ -18,6 +18,8 @@ export interface Turn {
 export interface ApiRequest {
   /** Who asked: the first part of the path, one per started Claude Code. */
   readonly session: string
+  /** When it had come, in milliseconds of `performance.now()`. */
+  readonly at: number
   readonly body: { messages: Turn[]; system?: unknown; tools?: { name: string }[]; stream?: boolean }
   /** The whole body as it came: the proof of what reached the model. */
   readonly text: string
@@ -83,7 +85,7 @@ export class MessagesApi implements AsyncDisposable {
     const text = await read(req)
     if (req.method !== 'POST' || !path.startsWith('/v1/messages')) return void res.writeHead(404).end('{}')
     if (path === '/v1/messages/count_tokens') return sendJson(res, 200, { input_tokens: 10 })
-    const request: ApiRequest = { session, text, body: JSON.parse(text) as ApiRequest['body'] }
+    const request: ApiRequest = { session, at: performance.now(), text, body: JSON.parse(text) as ApiRequest['body'] }
     this.requests.push(request)
     const answer = decide(request)
     if (answer.kind === 'fail') sendJson(res, answer.status, { type: 'error', error: { type: 'api_error', message: 'as scripted' } })

@@ -1,16 +1,18 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { claudeBin } from './install.ts'
 import { cli, type World } from './world.ts'
 
-/** A Claude Code started by `claudemesh launch` in a terminal of its own, where nobody types. */
+/** A Claude Code in a terminal of its own, where nobody types: started by `claudemesh launch`, or without `launch` plainly. */
 export class Terminal implements AsyncDisposable {
   readonly #socket: string
 
-  constructor(world: World, session: string, options: { launch: readonly string[]; claude?: readonly string[] }) {
+  constructor(world: World, session: string, options: { launch?: readonly string[]; claude?: readonly string[]; env?: NodeJS.ProcessEnv }) {
     this.#socket = join(world.folder, `tmux-${session}`)
-    const command = [process.execPath, cli, 'launch', ...options.launch, '-y', '--quiet', '--', ...(options.claude ?? [])].map(quoted).join(' ')
-    this.#tmux(['-f', '/dev/null', 'new-session', '-d', '-x', '160', '-y', '50', '-c', world.project, command], world.env(session))
+    const start = options.launch ? [process.execPath, cli, 'launch', ...options.launch, '-y', '--quiet', '--'] : [join(claudeBin, 'claude')]
+    const command = [...start, ...(options.claude ?? [])].map(quoted).join(' ')
+    this.#tmux(['-f', '/dev/null', 'new-session', '-d', '-x', '160', '-y', '50', '-c', world.project, command], { ...world.env(session), ...options.env })
     this.#tmux(['set-option', '-g', 'remain-on-exit', 'on'])
   }
 
@@ -24,7 +26,7 @@ export class Terminal implements AsyncDisposable {
     this.#tmux(['set-buffer', text])
     this.#tmux(['paste-buffer', '-p', '-d'])
     const end = text.slice(-12)
-    await this.#shows((screen) => screen.replaceAll(/\s+/g, '').includes(end.replaceAll(/\s+/g, '')) || screen.includes('[Pasted text'))
+    await this.shows((screen) => screen.replaceAll(/\s+/g, '').includes(end.replaceAll(/\s+/g, '')) || screen.includes('[Pasted text'))
     this.#tmux(['send-keys', 'Enter'])
   }
 
@@ -33,7 +35,8 @@ export class Terminal implements AsyncDisposable {
     this.#tmux(['send-keys', key])
   }
 
-  async #shows(holds: (screen: string) => boolean): Promise<void> {
+  /** Resolves when the screen is such; fails after half a minute, quoting it. */
+  async shows(holds: (screen: string) => boolean): Promise<void> {
     const latest = performance.now() + 30_000
     while (!holds(this.screen())) {
       if (performance.now() > latest) throw new Error(`the terminal still shows:\n${this.screen()}`)

@@ -1,5 +1,5 @@
 import { hookTool } from '@claudemesh/mcp'
-import { hooksFor } from '../launch/plugin.ts'
+import { forgottenHook, hooksFor, type CardCommand } from '../launch/plugin.ts'
 import { JsonText, isObject, readObject, unsafe, type JsonObject } from './json-edit.ts'
 
 /** The name under which Claude Code knows the server. */
@@ -27,17 +27,19 @@ export function serverPart(server: object): Part {
   )
 }
 
-/** The hooks that call our server. */
-export const hooksPart: Part = jsonPart('hooks', addHooks, removeHooks)
+/** The hooks that call our server, and the one that prints the session's card. */
+export function hooksPart(card: CardCommand): Part {
+  return jsonPart('hooks', (json, path) => addHooks(json, path, card), removeHooks)
+}
 
 /** A file that is all ours. What somebody made of it is theirs. */
 export function wholePart(text: string): Part {
   return { add: () => text, remove: (_path, current) => (current === text ? undefined : current) }
 }
 
-function addHooks(json: JsonText, path: string): void {
+function addHooks(json: JsonText, path: string, card: CardCommand): void {
   removeHooks(json, {})
-  for (const [event, entries] of Object.entries(hooksFor(serverName))) {
+  for (const [event, entries] of Object.entries({ ...hooksFor(serverName), SessionStart: [forgottenHook(card)] })) {
     const there = sectionOf(json.value, 'hooks')[event]
     if (there !== undefined && !Array.isArray(there)) throw unsafe(path, `hooks.${event} is no list`)
     json.set(['hooks', event], [...((there as unknown[] | undefined) ?? []), ...entries])
@@ -61,7 +63,15 @@ function isOurServer(entry: unknown): boolean {
 
 function isOurs(entry: unknown): boolean {
   const hooks: unknown = isObject(entry) ? entry['hooks'] : undefined
-  return Array.isArray(hooks) && hooks.length > 0 && hooks.every((hook) => isObject(hook) && hook['server'] === serverName && hook['tool'] === hookTool)
+  return Array.isArray(hooks) && hooks.length > 0 && hooks.every((hook) => isObject(hook) && (callsOurServer(hook) || printsOurCard(hook)))
+}
+
+const callsOurServer = (hook: JsonObject) => hook['server'] === serverName && hook['tool'] === hookTool
+
+/** `… main.js card`, with or without the home folder. */
+function printsOurCard({ type, args }: JsonObject): boolean {
+  const words = Array.isArray(args) ? args : []
+  return type === 'command' && /\bmain\.[jt]s$/.test(String(words[0])) && words[1] === 'card'
 }
 
 function jsonPart(section: string, add: (json: JsonText, path: string) => void, remove: (json: JsonText, old: JsonObject) => boolean): Part {

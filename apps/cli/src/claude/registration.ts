@@ -77,7 +77,7 @@ function places(context: Context): Place[] {
 }
 
 function partOf({ env, home, node, script }: Context, kind: RecordEntry['kind'], path: string): Part {
-  if (kind === 'hooks') return hooksPart
+  if (kind === 'hooks') return hooksPart({ command: node, args: [script, 'card', ...(env['CLAUDEMESH_HOME'] ? ['--home', home] : [])] })
   if (kind === 'file') return wholePart(path === join(home, 'CLAUDEMESH.md') ? guide() : skill())
   const own = env['CLAUDEMESH_HOME'] ? { CLAUDEMESH_HOME: home } : {}
   return serverPart({ type: 'stdio', command: node, args: [script, 'mcp'], env: own, alwaysLoad: true })

@@ -13,7 +13,7 @@ export async function broker(context: Context, output: Output, { check = false }
   const log: Log = (level, event, fields) => {
     if (level !== 'debug') output.value({ time: new Date(context.clock.now()).toISOString(), level, event, ...fields })
   }
-  await using running = await serve(config, { clock: context.clock, log, ...bundledMigrations() })
+  await using running = await serve(config, { clock: context.clock, log, version: context.version, ...bundledMigrations() })
   log('info', 'serving', { url: running.url, port: running.port })
   log('info', 'draining', { signal: await untilStopped() })
 }

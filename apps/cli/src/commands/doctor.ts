@@ -4,6 +4,7 @@ import { checkFiles, checkOrphans } from '../doctor/files.ts'
 import { checkMeshes } from '../doctor/meshes.ts'
 import { checkClaude, checkNode, checkOwnInstalls } from '../doctor/programs.ts'
 import { checkRegistration } from '../doctor/registration.ts'
+import { checkSessions } from '../doctor/sessions.ts'
 import { columns, plainText, type Output, type Result } from '../output.ts'
 
 const colours = { pass: 'green', warn: 'yellow', fail: 'red' } as const
@@ -17,6 +18,7 @@ export async function doctor(context: Context, output: Output): Promise<Result &
     ...checkRegistration(context),
     ...checkFiles(context),
     checkOrphans(context),
+    ...checkSessions(context),
     ...(await checkMeshes(context)),
   ]
   const count = (level: Check['level']) => checks.filter((check) => check.level === level).length

@@ -6,7 +6,7 @@ import { loadBudget } from '../home/budget.ts'
 import type { MeshEntry } from '../home/config.ts'
 import { invocation } from '../invocation.ts'
 import { placeGuide } from '../home/guide-file.ts'
-import { atLeast, claudeVersion, inboxSince } from '../launch/claude-version.ts'
+import { atLeast, claudeVersion, inboxSince, rewakeSince } from '../launch/claude-version.ts'
 import { farewell } from '../launch/farewell.ts'
 import { findClaude } from '../launch/find-claude.ts'
 import { HandoverServer } from '../launch/handover.ts'
@@ -29,13 +29,24 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   const { entry, persona } = settled
   // Damaged limits are said here, where a person reads it.
   loadBudget(context.home, entry.slug)
-  warnOfAge(output, await version)
+  const claudeVersionTold = await version
+  warnOfAge(output, claudeVersionTold)
   await warnOfSilence(context, output, entry)
   sweepSessionFolders(context.home, context.clock.now())
   using folder = SessionFolder.make(context.home)
   const handover = join(folder.path, 'key.sock')
   const { node, script, env, home } = context
-  const start = plan({ name: persona.name, claudeArgs, env, folder: folder.path, node, script, version: context.version, handover })
+  const start = plan({
+    persona,
+    claudeArgs,
+    env,
+    folder: folder.path,
+    node,
+    script,
+    version: context.version,
+    claudeVersion: claudeVersionTold,
+    handover,
+  })
   folder.write(start.files)
   placeGuide(home)
   const session = {
@@ -54,10 +65,13 @@ export async function launch(context: Context, output: Output, flags: LaunchFlag
   return code
 }
 
-/** An older Claude Code takes part, but nothing wakes it. */
+/** An older Claude Code takes part, but nothing wakes it, or a hook that waits for it. */
 function warnOfAge(output: Output, version: string | undefined): void {
   if (version === undefined || atLeast(version, inboxSince)) return
-  output.note(`claudemesh: Claude Code ${version} is too old to be woken by messages; they wait for check_messages; run: claude update`)
+  const instead = atLeast(version, rewakeSince)
+    ? 'has no inbox for messages; a hook waits to wake it'
+    : 'is too old to be woken by messages; they wait for its next prompt'
+  output.note(`claudemesh: Claude Code ${version} ${instead}; run: claude update`)
 }
 
 /** A session without its broker is an ordinary Claude Code until the broker comes: worth a line, no reason to refuse. */

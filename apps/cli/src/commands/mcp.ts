@@ -1,34 +1,37 @@
 import { writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { serveMcp, serveStandby, type Budget, type Ledger } from '@claudemesh/mcp'
+import { Rewake, serveMcp, serveStandby, type Budget, type Ledger } from '@claudemesh/mcp'
 import type { Context } from '../context.ts'
 import { sessionMark } from '../launch/environment.ts'
 import { cardFile } from '../launch/plugin.ts'
 import { watchRelease } from '../launch/release.ts'
-import type { ModelSession } from '../session/model-session.ts'
+import { PlainFolder } from '../launch/plain-folder.ts'
+import { findInbox } from '../session/inbox.ts'
+import type { ModelSession, SessionFlags } from '../session/model-session.ts'
+import { vitalsWriter } from '../session/vitals.ts'
 
-export interface McpFlags {
-  readonly handover?: string
-  readonly mesh?: string
-  readonly name?: string
-  readonly role?: string
-  readonly groups?: string
-  readonly watch?: readonly string[]
+export interface McpFlags extends SessionFlags {
+  /** The user asked Claude Code for our channel. */
+  readonly channel?: boolean
+  /** The socket at which a hook waits to wake the session. */
+  readonly wake?: string
 }
 
 /** The MCP server of one Claude Code session, on stdin and stdout, until either end closes. The mesh is loaded and joined beside the handshake, never before it. */
 export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   if (flags.handover === undefined && context.env[sessionMark]) return standBy(context)
-  const path = context.env['CLAUDE_CODE_MESSAGING_SOCKET']
-  const token = context.env['CLAUDE_CODE_MESSAGING_TOKEN']
+  const plain = flags.handover === undefined ? PlainFolder.take(context.home, process.ppid) : undefined
+  const folder = flags.handover === undefined ? plain?.path : dirname(flags.handover)
+  const registry = join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`)
+  const rewake = flags.wake === undefined ? undefined : await Rewake.listen(flags.wake)
   let session: Promise<ModelSession> | undefined
   let ledger: Ledger | undefined
   let budget: Budget | undefined
   let watch: readonly string[] = []
   const server = await serveMcp({
     mesh: async () => {
-      session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags))
+      session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags, { persist: true, showsMail: true, folder }))
       const connected = await session
       ledger = connected.ledger
       budget = connected.budget
@@ -37,22 +40,26 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
     },
     ledger: () => ledger,
     budget: () => budget,
+    ...(folder === undefined ? {} : { card: keepCard(join(folder, cardFile)), vitals: vitalsWriter(folder, context) }),
     watch: () => watch,
-    ...(flags.handover === undefined ? {} : { card: keepCard(join(dirname(flags.handover), cardFile)) }),
-    registry: join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`),
+    registry,
+    inbox: () => findInbox(context.env, registry),
+    ...(flags.channel ? { channel: true } : {}),
+    ...(rewake ? { rewake } : {}),
     input: context.stdin,
     output: context.stdout,
     version: context.version,
     clock: context.clock,
-    ...(path ? { inbox: { path, ...(token ? { token } : {}) } } : {}),
   })
-  const unwatch = flags.handover === undefined ? () => {} : watchRelease(dirname(flags.handover), () => server.release())
+  const unwatch = folder === undefined ? () => {} : watchRelease(folder, () => server.release())
   await Promise.race([server.closed, stopSignal()])
   unwatch()
   // Claude Code kills half a second after it asked; the broker is told as much of the end as fits into that.
   await server[Symbol.asyncDispose]()
+  await rewake?.[Symbol.asyncDispose]()
   const connected = await session?.catch(() => undefined)
   await connected?.mesh.close({ bye: flags.handover === undefined })
+  plain?.[Symbol.dispose]()
 }
 
 /** In a launched session the server of `install` has nothing to do: two would be two peers. */

@@ -9,6 +9,8 @@ import { policyPin } from '../home/policy-pin.ts'
 import { waitingFor } from './outbox.ts'
 import { invocation } from '../invocation.ts'
 import { reach } from '../session/reach.ts'
+import { sessionRow } from '../session/fare.ts'
+import { liveSessions } from '../session/vitals.ts'
 import { columns, type Output, type Result } from '../output.ts'
 
 /** The meshes of this user. */
@@ -29,7 +31,7 @@ export async function leave(context: Context, slug: string): Promise<Result> {
   return { json: { left: entry.slug, mesh: entry.mesh }, text: `left ${entry.slug}; coming back takes a new invite` }
 }
 
-/** Whether each mesh's broker answers. Failed when one does not. */
+/** Whether each mesh's broker answers, and how the sessions on this machine fare. Failed when a broker does not. */
 export async function status(context: Context, output: Output, flags: { mesh?: string }): Promise<Result & { failed: boolean }> {
   const config = loadConfig(context.home)
   const meshes = flags.mesh === undefined ? config.meshes : [pickMesh(config, flags.mesh)]
@@ -49,10 +51,14 @@ export async function status(context: Context, output: Output, flags: { mesh?: s
     `${one.reason ?? `${one.ms} ms`}${one.outbox > 0 ? `; ${one.outbox} in the outbox` : ''}`,
     one.policy ? `epoch ${one.policy.epoch ?? 'none'}; ${stored(one.policy)}` : '',
   ])
+  const sessions = liveSessions(context.home)
   return {
     failed: states.some((one) => !one.reachable),
-    json: { meshes: states },
-    text: rows.length ? columns(rows) : `no meshes yet; try ${invocation(context)} up`,
+    json: { meshes: states, sessions },
+    text: [
+      ...(rows.length ? columns(rows) : [`no meshes yet; try ${invocation(context)} up`]),
+      ...columns(sessions.map((session) => sessionRow(session, context.clock.now()))),
+    ],
   }
 }
 

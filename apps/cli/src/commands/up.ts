@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
-import { startDetached } from '../local/detached.ts'
+import { startDetached, type UpOptions, type UpReport } from '../local/detached.ts'
 import { ensureLocalMesh } from '../local/local-mesh.ts'
 import { announce, findRunning, type Running } from '../local/runfile.ts'
 import { invocation } from '../invocation.ts'
@@ -9,21 +9,6 @@ import type { Output } from '../output.ts'
 import { untilStopped } from '../until-stopped.ts'
 
 export const defaultPort = 7717
-
-export interface UpOptions {
-  readonly port?: number
-  readonly data?: string
-  readonly detach?: boolean
-}
-
-/** What `up --json` prints. */
-export interface UpReport {
-  readonly url: string
-  readonly port: number
-  readonly pid: number
-  readonly data: string
-  readonly mesh: string
-}
 
 /** Serves an embedded broker until stopped; when one of this user's already runs, reports it and returns at once. */
 export async function up(context: Context, output: Output, options: UpOptions): Promise<void> {
@@ -37,7 +22,7 @@ async function serve(context: Context, output: Output, options: UpOptions): Prom
   const data = dataFolder(context, options.data)
   // The broker and its store are heavy: a second `up` does without them.
   const { startEmbedded } = await import('../local/embedded.ts')
-  await using broker = await startEmbedded({ port: options.port ?? defaultPort, data, clock: context.clock })
+  await using broker = await startEmbedded({ port: options.port ?? defaultPort, data, clock: context.clock, version: context.version })
   using self = announce(context.home, { port: broker.port, url: broker.url, data, version: context.version })
   const ready = await reportOf(context, self)
   report(context, output, ready, 'serves until Ctrl-C')

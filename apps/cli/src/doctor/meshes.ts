@@ -1,11 +1,11 @@
 import { ready, verifyChain } from '@claudemesh/crypto'
-import { MeshError, type MeshId, type RootPubkey } from '@claudemesh/protocol'
+import { MeshError, contractVersion, type MeshId, type RootPubkey } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
 import { loadConfig, type MeshEntry } from '../home/config.ts'
 import { findRunning } from '../local/runfile.ts'
 import { waitingFor } from '../commands/outbox.ts'
 import { withMesh } from '../session/connect.ts'
-import { reach } from '../session/reach.ts'
+import { reach, type Reach } from '../session/reach.ts'
 import { fail, pass, warn, type Check } from './check.ts'
 
 /** A broker refuses a session whose clock is five minutes off; half of that is worth a word. */
@@ -32,8 +32,8 @@ async function checkMesh(context: Context, entry: MeshEntry): Promise<Check[]> {
     const remedy = entry.data === undefined ? 'ask who runs it, or check the network' : 'start it: claudemesh up --detach'
     return [certificates, ...outbox, fail(`${entry.slug} broker`, `${entry.url} is away (${broker.reason})`, remedy)]
   }
-  const answers = pass(`${entry.slug} broker`, `${entry.url} answers in ${broker.ms} ms`)
-  return [certificates, ...outbox, answers, ...checkClock(entry, broker.clockOffset), await checkEntry(context, entry)]
+  const answers = pass(`${entry.slug} broker`, `${entry.url} answers in ${broker.ms} ms${broker.version === undefined ? '' : `, version ${broker.version}`}`)
+  return [certificates, ...outbox, answers, ...checkVersion(context, entry, broker), ...checkClock(entry, broker.clockOffset), await checkEntry(context, entry)]
 }
 
 async function checkChain({ clock }: Context, entry: MeshEntry): Promise<Check> {
@@ -60,6 +60,18 @@ function checkClock({ slug }: MeshEntry, offset: number | undefined): Check[] {
   return [(Math.abs(offset) < skew.fail ? warn : fail)(`${slug} clock`, says, 'set the clock, by NTP for instance')]
 }
 
+/** Brokers of other versions are well, as long as they speak the same contract. */
+function checkVersion({ version }: Context, entry: MeshEntry, broker: Reach): Check[] {
+  const check = `${entry.slug} broker version`
+  if (broker.protocol !== undefined && broker.protocol !== contractVersion) {
+    const newer = broker.protocol > contractVersion
+    const remedy = newer ? 'update claudemesh: npm install -g claudemesh' : 'ask who runs it to update it'
+    return [fail(check, `it speaks version ${broker.protocol} of the protocol, this claudemesh version ${contractVersion}`, remedy)]
+  }
+  if (broker.version === undefined || broker.version === version || entry.data !== undefined) return []
+  return [pass(check, `${broker.version}, this is ${version}; both speak version ${contractVersion} of the protocol`)]
+}
+
 /** Whether the broker lets this member in: only a session tells. */
 async function checkEntry(context: Context, entry: MeshEntry): Promise<Check> {
   const check = `${entry.slug} membership`
@@ -67,7 +79,7 @@ async function checkEntry(context: Context, entry: MeshEntry): Promise<Check> {
     const peers = await withMesh(context, entry, { name: entry.name, groups: [] }, (mesh) => Promise.resolve(mesh.peers().length))
     return pass(check, `accepted; ${peers} ${peers === 1 ? 'peer' : 'peers'} online`)
   } catch (error) {
-    const gone = error instanceof MeshError && error.code === 'unauthorized'
+    const gone = error instanceof MeshError && (error.code === 'unauthorized' || error.code === 'revoked')
     const remedy = gone
       ? `you were removed or the mesh is gone: claudemesh leave ${entry.slug}, then join with a new invite`
       : 'look into the log of the broker'

@@ -1,7 +1,8 @@
 import { existsSync, realpathSync } from 'node:fs'
 import type { Context } from '../context.ts'
-import { atLeast, claudeVersion, inboxSince } from '../launch/claude-version.ts'
+import { atLeast, claudeVersion } from '../launch/claude-version.ts'
 import { allOnPath } from '../launch/find-claude.ts'
+import { needsRewake, waysInto } from '../launch/ways.ts'
 import { fail, pass, warn, type Check } from './check.ts'
 
 const oldestNode = '22.12'
@@ -21,7 +22,7 @@ export async function checkClaude({ env }: Context): Promise<Check[]> {
   if (version === undefined) return [fail('claude', `${first} does not tell its version`, `${installClaude} (again)`)]
   const several =
     others.length === 0 ? [] : [warn('claude installs', `also ${others.join(', ')}`, `the first on the PATH is used (${first}); remove the others`)]
-  return [pass('claude', `${version}, ${first}`), ...several, inboxOf(version, env), channelOf(env)]
+  return [pass('claude', `${version}, ${first}`), ...several, ...checkWays(version, env), ...checkOwnInbox(env)]
 }
 
 /** Whether there is one claudemesh only. */
@@ -37,21 +38,24 @@ export function checkOwnInstalls({ env, script, version }: Context): Check {
   )
 }
 
-function inboxOf(version: string, env: Context['env']): Check {
-  const later = 'messages wait for the next prompt or check_messages'
-  if (!atLeast(version, inboxSince)) return warn('inbox', `Claude Code before ${inboxSince} has none: ${later}`, installClaude)
-  if (env['CLAUDE_CODE_HARBOR_KITE'] === '0') return warn('inbox', `turned off by CLAUDE_CODE_HARBOR_KITE=0: ${later}`, 'unset that variable')
-  if (env['CLAUDE_CODE_MCP_ALLOWLIST_ENV']) {
-    return warn('inbox', `hidden from MCP servers by CLAUDE_CODE_MCP_ALLOWLIST_ENV: ${later}`, 'unset that variable')
-  }
-  const own = env['CLAUDE_CODE_MESSAGING_SOCKET']
-  if (own && !existsSync(own)) return warn('inbox', `this session’s, ${own}, is gone: ${later}`, 'start the session again')
-  return pass('inbox', 'every session has one; messages wake it')
+/** Each way by which messages may come before the model, in the order in which they are tried, and why one is closed here. */
+function checkWays(version: string, env: Context['env']): Check[] {
+  const ways = waysInto({ version, env, claudeArgs: [] })
+  const instead = needsRewake(ways) ? 'a hook waits instead to wake sessions that are launched' : 'messages wait for the next prompt or check_messages'
+  return ways.flatMap(({ way, not, remedy }): Check[] => {
+    if (way === 'hook context' || way === 'check_messages') return []
+    if (not === undefined) return [pass(way, says[way])]
+    return [remedy === undefined ? pass(way, not) : warn(way, `${not}: ${instead}`, remedy)]
+  })
 }
 
-function channelOf(env: Context['env']): Check {
-  const off = ['CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC', 'DISABLE_TELEMETRY', 'DO_NOT_TRACK', 'DISABLE_GROWTHBOOK'].find((name) => env[name])
-  return pass('channel', off ? `off by ${off}; not needed, the inbox is used` : 'not needed, the inbox is used')
+const says = { inbox: 'every session has one; messages wake it', channel: 'asked for', 'wake hook': 'waits in each launched session' } as const
+
+/** Run inside a session of Claude Code: whether that still takes messages. */
+function checkOwnInbox(env: Context['env']): Check[] {
+  const own = env['CLAUDE_CODE_MESSAGING_SOCKET']
+  if (!own || existsSync(own)) return []
+  return [warn('own inbox', `this session’s, ${own}, is gone: messages wait for the next prompt or check_messages`, 'start the session again')]
 }
 
 /** One path per file behind it. */

@@ -7,6 +7,7 @@ import { Failure } from '../failure.ts'
 const budget = z.strictObject({
   messages: z.int().min(0).optional(),
   answers: z.int().min(0).optional(),
+  thread: z.int().min(0).optional(),
   minutes: z.number().positive().optional(),
   hops: z.int().min(0).optional(),
 })
@@ -30,10 +31,11 @@ export function loadBudget(home: string, slug: string): Budget {
   return within(within(defaultBudget, all), meshes?.[slug] ?? {})
 }
 
-function within(base: Budget, { messages, answers, minutes, hops }: z.infer<typeof budget>): Budget {
+function within(base: Budget, { messages, answers, thread, minutes, hops }: z.infer<typeof budget>): Budget {
   return {
     messages: messages ?? base.messages,
     answers: answers ?? base.answers,
+    thread: thread ?? base.thread,
     windowMs: minutes === undefined ? base.windowMs : minutes * 60_000,
     hops: hops ?? base.hops,
   }

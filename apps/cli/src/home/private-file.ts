@@ -58,6 +58,10 @@ export function createPrivate(path: string, text: string): void {
   try {
     writeFileSync(fd, text)
     fsyncSync(fd)
+  } catch (error) {
+    // On a full disk an empty file would stay.
+    rmSync(path, { force: true })
+    throw error
   } finally {
     closeSync(fd)
   }

@@ -5,6 +5,9 @@ import type { Context } from '../context.ts'
 /** Since this version a session has an inbox that wakes it. */
 export const inboxSince = '2.1.224'
 
+/** Since this version, at the latest, a hook that waits can wake a session. */
+export const rewakeSince = '2.1.197'
+
 const patience = 2000
 
 /** The version that this `claude` tells, such as `2.1.329`; undefined when it tells none within two seconds. */

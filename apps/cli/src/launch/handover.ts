@@ -6,6 +6,7 @@ import type { LedgerEntry } from '@claudemesh/mcp'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { meshEntry } from '../home/config.ts'
+import { Kept, keptForm } from '../session/kept.ts'
 
 const handover = z.object({
   v: z.literal(1),
@@ -22,18 +23,11 @@ const handover = z.object({
   /** Patterns of state keys whose changes wake the session. */
   watch: z.array(z.string()).optional(),
   /** What earlier MCP servers of the session left. */
-  kept: z.object({ shown: z.array(z.string()), offered: z.array(z.string()), transcript: z.string().optional() }),
+  kept: keptForm,
 })
 
 /** All that the MCP server of a launched session needs to be that session. */
 export type Handover = z.infer<typeof handover>
-
-const entry = z.object({
-  offered: z.array(z.string()).optional(),
-  withdrawn: z.array(z.string()).optional(),
-  surfaced: z.array(z.string()).optional(),
-  transcript: z.string().optional(),
-})
 
 /** Hands the session, with what its MCP servers left behind, to each MCP server that asks. The socket lies in the session's 0700 folder: only this user's processes reach it. */
 export class HandoverServer implements AsyncDisposable {
@@ -69,49 +63,11 @@ export class HandoverServer implements AsyncDisposable {
   }
 }
 
-/** The newest of these are kept: a broker that repeats a still older message to a new MCP server would have it shown again. */
-const mostShown = 50_000
-
-/** What the MCP servers of a session did with its messages. */
-class Kept {
-  readonly #shown = new Set<string>()
-  readonly #offered = new Set<string>()
-  #transcript: string | undefined
-
-  get value(): Handover['kept'] {
-    return { shown: [...this.#shown], offered: [...this.#offered], ...(this.#transcript === undefined ? {} : { transcript: this.#transcript }) }
-  }
-
-  /** False for a line of the wrong form. */
-  take(line: string): boolean {
-    const parsed = entry.safeParse(jsonOf(line))
-    if (!parsed.success) return false
-    const { offered = [], withdrawn = [], surfaced = [], transcript } = parsed.data
-    for (const id of offered) this.#offered.add(id)
-    for (const id of [...withdrawn, ...surfaced]) this.#offered.delete(id)
-    for (const id of surfaced) this.#shown.add(id)
-    for (const id of this.#shown) {
-      if (this.#shown.size <= mostShown) break
-      this.#shown.delete(id)
-    }
-    if (transcript !== undefined) this.#transcript = transcript
-    return true
-  }
-}
-
 /** A fetched session. `record` tells the launch what became of its messages; `done` ends that, as does the end of this process. */
 export interface Fetched {
   readonly handover: Handover
   readonly record: (entry: LedgerEntry) => void
   readonly done: () => void
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 function firstLine(socket: Socket): Promise<string> {

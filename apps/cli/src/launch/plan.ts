@@ -1,10 +1,13 @@
 import { dirname, join } from 'node:path'
+import { identityCard } from '@claudemesh/mcp'
 import { claudeEnvironment, sessionMark } from './environment.ts'
-import { cardFile, serverToolPrefix, pluginFiles } from './plugin.ts'
+import type { Persona } from './persona.ts'
+import { cardFile, serverToolPrefix, pluginFiles, wakeFile } from './plugin.ts'
+import { asksChannel, needsRewake, prints, waysInto } from './ways.ts'
 
 export interface LaunchRequest {
-  /** The session's name among its peers. */
-  readonly name: string
+  /** Who the session is among its peers. */
+  readonly persona: Persona
   /** What stands after `--`. */
   readonly claudeArgs: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
@@ -14,6 +17,8 @@ export interface LaunchRequest {
   readonly node: string
   readonly script: string
   readonly version: string
+  /** What its `--version` says, where it says anything. */
+  readonly claudeVersion: string | undefined
   /** Where the MCP server fetches the session key. */
   readonly handover: string
 }
@@ -32,17 +37,39 @@ export function plan(request: LaunchRequest): LaunchPlan {
   return { args: claudeArgs(request), env, files: filesOf(request) }
 }
 
-function filesOf({ node, script, version, handover }: LaunchRequest): Record<string, string> {
-  const files = pluginFiles({ command: node, args: [script, 'mcp', '--handover', handover], version, card: { node, path: join(dirname(handover), cardFile) } })
-  return Object.fromEntries(Object.entries(files).map(([path, text]) => [join('plugin', path), text]))
+function filesOf(request: LaunchRequest): Record<string, string> {
+  const { node, script, version, handover } = request
+  const folder = dirname(handover)
+  const rewake = needsRewake(waysInto({ version: request.claudeVersion, env: request.env, claudeArgs: request.claudeArgs }))
+  const ways = [...(asksChannel(request.claudeArgs) ? ['--channel'] : []), ...(rewake ? ['--wake', join(folder, wakeFile)] : [])]
+  const files = pluginFiles({
+    command: node,
+    args: [script, 'mcp', '--handover', handover, ...ways],
+    version,
+    card: { node, path: join(folder, cardFile) },
+    ...(rewake ? { wake: { node, script: wakeScript(script), socket: join(folder, wakeFile), terminal: !prints(request.claudeArgs) } } : {}),
+  })
+  const plugin = Object.fromEntries(Object.entries(files).map(([path, text]) => [join('plugin', path), text]))
+  // A resumed session is told who it is before its server is there to say so.
+  return { ...plugin, [cardFile]: identityCard(request.persona) }
 }
+
+/** The hook that waits, beside the program: run from the sources it is one of them. */
+const wakeScript = (script: string) => join(dirname(script), script.endsWith('.ts') ? 'wake.ts' : 'wake.js')
 
 /**
  * Ours first, the user's after them and untouched. `--allowedTools` adds to the user's own list (Claude Code unites repeated lists), and is written
  * with `=` because it would otherwise swallow a prompt that follows. The mesh's tools are all that is allowed: permissions are never skipped here.
  */
 function claudeArgs(request: LaunchRequest): string[] {
-  return ['--plugin-dir', join(request.folder, 'plugin'), `--allowedTools=${serverToolPrefix}`, '-n', request.name, ...withoutRepeats(request.claudeArgs)]
+  return [
+    '--plugin-dir',
+    join(request.folder, 'plugin'),
+    `--allowedTools=${serverToolPrefix}`,
+    '-n',
+    request.persona.name,
+    ...withoutRepeats(request.claudeArgs),
+  ]
 }
 
 /** A `--dangerously-…` flag that stands twice is passed once. Values of other flags stay where they are. */

@@ -12,7 +12,9 @@ export interface PluginOptions {
   readonly command: string
   readonly args: readonly string[]
   readonly version: string
-  readonly card?: Card
+  /** The card of a launched session, or what prints that of any other. */
+  readonly card?: Card | CardCommand
+  readonly wake?: Wake
 }
 
 /** What prints the card of a session: the Node executable, and the file in which the MCP server keeps it. */
@@ -21,8 +23,26 @@ interface Card {
   readonly path: string
 }
 
+/** What waits to wake the session where nothing better does: the program, and the socket of the MCP server at which it waits. */
+interface Wake {
+  readonly node: string
+  readonly script: string
+  readonly socket: string
+  /** Without a terminal Claude Code does not begin before the hooks of its start have ended: it waits from the first turn on. */
+  readonly terminal: boolean
+}
+
+/** What prints who a session is that no launch made: this CLI, with what it needs to find its files. */
+export interface CardCommand {
+  readonly command: string
+  readonly args: readonly string[]
+}
+
+/** The hook that tells a model again who its session is; as a `CardCommand` ends in `card`, or in `card --home DIR`, it is known as ours. */
+export const forgottenHook = ({ command, args }: CardCommand) => ({ matcher: 'resume|clear|compact', hooks: [{ type: 'command', command, args, timeout: 5 }] })
+
 /** The plugin that carries the mesh into Claude Code: its MCP server, the hooks that keep its status true and the guide as a skill, by path. */
-export function pluginFiles({ command, args, version, card }: PluginOptions): Record<string, string> {
+export function pluginFiles({ command, args, version, card, wake }: PluginOptions): Record<string, string> {
   const manifest = {
     name: 'claudemesh',
     version,
@@ -35,13 +55,29 @@ export function pluginFiles({ command, args, version, card }: PluginOptions): Re
   return {
     '.claude-plugin/plugin.json': json(manifest),
     '.mcp.json': json({ mcpServers: { mesh } }),
-    'hooks/hooks.json': json({ hooks: { ...hooksFor('plugin:claudemesh:mesh'), ...(card ? { SessionStart: [cardHook(card)] } : {}) } }),
+    'hooks/hooks.json': json({ hooks: withWake(withCard(hooksFor('plugin:claudemesh:mesh'), card), wake) }),
     'skills/claudemesh/SKILL.md': skill(),
   }
 }
 
+type Hooks = Record<string, { matcher?: string; hooks: object[] }[]>
+
+const withCard = (hooks: Hooks, card: Card | CardCommand | undefined): Hooks =>
+  card ? { ...hooks, SessionStart: ['path' in card ? cardHook(card) : forgottenHook(card)] } : hooks
+
+/** It begins to wait with the session, and again when a turn has ended, well or not. */
+function withWake(hooks: Hooks, wake: Wake | undefined): Hooks {
+  if (!wake) return hooks
+  const events = [...(wake.terminal ? ['SessionStart'] : []), 'Stop', 'StopFailure']
+  const waiting: Hooks = Object.fromEntries(events.map((event) => [event, [...(hooks[event] ?? []), { hooks: [wakeHook(wake)] }]]))
+  return { ...hooks, ...waiting }
+}
+
+// Nobody waits for it; it may wait for a day.
+const wakeHook = ({ node, script, socket }: Wake) => ({ type: 'command', command: node, args: [script, socket], asyncRewake: true, timeout: 86_400 })
+
 /** The hooks by event, for the MCP server that Claude Code knows under this name. */
-export function hooksFor(server: string): Record<string, { hooks: object[] }[]> {
+export function hooksFor(server: string): Hooks {
   // A call of a tool that the server does not list: the model cannot see it, a hook can call it, and no process is started.
   const hook = { type: 'mcp_tool', server, tool: hookTool, timeout: 5 }
   return Object.fromEntries(hookEvents.map((event) => [event, [{ hooks: [{ ...hook, input: inputOf(event) }] }]]))
@@ -49,19 +85,12 @@ export function hooksFor(server: string): Record<string, { hooks: object[] }[]> 
 
 /** Beside the handover socket: who the session is, for a model that has forgotten. */
 export const cardFile = 'card.txt'
+/** Beside it: where a hook waits to wake the session. */
+export const wakeFile = 'wake.sock'
 
 // The one hook that needs a process: at that time Claude Code does not call tools of servers.
-const cardHook = ({ node, path }: Card) => ({
-  matcher: 'resume|clear|compact',
-  hooks: [
-    {
-      type: 'command',
-      command: node,
-      args: ['-e', "try{process.stdout.write(require('node:fs').readFileSync(process.argv[1],'utf8'))}catch{}", path],
-      timeout: 5,
-    },
-  ],
-})
+const cardHook = ({ node, path }: Card) =>
+  forgottenHook({ command: node, args: ['-e', "try{process.stdout.write(require('node:fs').readFileSync(process.argv[1],'utf8'))}catch{}", path] })
 
 const inputs: Record<string, object> = {
   UserPromptSubmit: { prompt: '${prompt}', transcript: '${transcript_path}' },

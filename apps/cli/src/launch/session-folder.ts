@@ -5,7 +5,10 @@ import { isAlive } from '../home/alive.ts'
 import { ensurePrivateFolder } from '../home/private-file.ts'
 
 const prefix = 's-'
-const owner = 'owner.pid'
+/** Of the folders of sessions that no launch made. */
+export const plainPrefix = 'c-'
+/** Holds the id of the process that the folder belongs to. */
+export const owner = 'owner.pid'
 const orphanAge = 3_600_000
 // A socket's path must fit into 104 bytes on macOS, 108 on Linux.
 const longestFolder = 80
@@ -19,14 +22,21 @@ export class SessionFolder implements Disposable {
   }
 
   static make(home: string): SessionFolder {
-    const parent = Buffer.byteLength(sessions(home)) <= longestFolder ? sessions(home) : tmpdir()
+    const parent = Buffer.byteLength(sessionsFolder(home)) <= longestFolder ? sessionsFolder(home) : tmpdir()
     if (parent !== tmpdir()) {
       ensurePrivateFolder(home)
       ensurePrivateFolder(parent)
     }
     const path = mkdtempSync(join(parent, parent === tmpdir() ? 'claudemesh-s-' : prefix))
-    writeFileSync(join(path, owner), String(process.pid), { mode: 0o600 })
-    return new SessionFolder(path)
+    const folder = new SessionFolder(path)
+    try {
+      folder.write({ [owner]: String(process.pid) })
+      return folder
+    } catch (error) {
+      // Without its owner's id in it nobody would sweep it.
+      folder[Symbol.dispose]()
+      throw error
+    }
   }
 
   write(files: Readonly<Record<string, string>>): void {
@@ -42,7 +52,7 @@ export class SessionFolder implements Disposable {
   }
 }
 
-/** The folders of this user's launches that still run. */
+/** The folders of this user's sessions that still run. */
 export function liveSessionFolders(home: string): string[] {
   return ownFolders(home)
     .filter(({ pid }) => isAlive(pid))
@@ -63,7 +73,8 @@ export function orphanFolders(home: string, before: number): string[] {
     .map(({ path }) => path)
 }
 
-const sessions = (home: string) => join(home, 'sessions')
+/** Where the folders of sessions lie. */
+export const sessionsFolder = (home: string): string => join(home, 'sessions')
 
 interface OwnFolder {
   readonly path: string
@@ -71,11 +82,11 @@ interface OwnFolder {
   readonly pid: number
 }
 
-/** The folders that launches of this user made: no links, with the id of their process in them. */
+/** The folders of this user's sessions: no links, with the id of the process in them that they belong to. */
 function ownFolders(home: string): OwnFolder[] {
-  return [sessions(home), tmpdir()].flatMap((parent) =>
+  return [sessionsFolder(home), tmpdir()].flatMap((parent) =>
     list(parent)
-      .filter((name) => name.startsWith(parent === tmpdir() ? 'claudemesh-s-' : prefix))
+      .filter((name) => (parent === tmpdir() ? name.startsWith('claudemesh-s-') : name.startsWith(prefix) || name.startsWith(plainPrefix)))
       .flatMap((name) => look(join(parent, name)) ?? []),
   )
 }

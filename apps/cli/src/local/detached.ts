@@ -2,10 +2,25 @@ import { spawn } from 'node:child_process'
 import { openSync, closeSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { UpOptions, UpReport } from '../commands/up.ts'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { ensurePrivateFolder } from '../home/private-file.ts'
+
+/** How `up` is to serve. */
+export interface UpOptions {
+  readonly port?: number
+  readonly data?: string
+  readonly detach?: boolean
+}
+
+/** What `up --json` prints. */
+export interface UpReport {
+  readonly url: string
+  readonly port: number
+  readonly pid: number
+  readonly data: string
+  readonly mesh: string
+}
 
 const ready = z.object({ url: z.string(), port: z.int(), pid: z.int(), data: z.string(), mesh: z.string() })
 const word = z.union([z.object({ ready }), z.object({ error: z.object({ code: z.string(), message: z.string() }) })])

@@ -13,17 +13,20 @@ export interface EmbeddedOptions {
   readonly data: string
   readonly clock: Clock
   readonly log?: Log
+  readonly version?: string
   readonly tap?: Parameters<typeof createBroker>[0]['tap']
 }
 
 /** A whole broker in this process, on files. Throws `port_taken` or `data_in_use` with the remedy. */
-export async function startEmbedded({ port, data, clock, log, tap }: EmbeddedOptions): Promise<Broker> {
+export async function startEmbedded({ port, data, clock, log, version, tap }: EmbeddedOptions): Promise<Broker> {
   if (data !== '') mkdirSync(data, { recursive: true, mode: 0o700 })
   return inTurn(async (keep) => {
     const store = keep(await open(data))
     const blob = keep(await openBlob(data === '' ? 'file:' : `file:${join(data, 'files')}`))
     const bus = keep(await openBus('local:'))
-    const { port: taken, url } = keep(await listen(port, { store, blob, bus, clock, ...(log ? { log } : {}), ...(tap ? { tap } : {}) }))
+    const { port: taken, url } = keep(
+      await listen(port, { store, blob, bus, clock, ...(log ? { log } : {}), ...(version ? { version } : {}), ...(tap ? { tap } : {}) }),
+    )
     return { port: taken, url }
   })
 }

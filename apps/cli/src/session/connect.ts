@@ -14,19 +14,22 @@ import { statePin } from '../home/state-pin.ts'
 import type { Persona } from '../launch/persona.ts'
 import { identityOf } from './identity.ts'
 
-type Extras = Partial<Pick<ConnectOptions, 'session' | 'persist' | 'log' | 'dial'>> & { readonly showsMail?: boolean }
+/** A persona, and what an earlier server of the session had made of it. */
+type Lasting = Persona & { readonly summary?: string }
+
+type Extras = Partial<Pick<ConnectOptions, 'session' | 'persist' | 'log' | 'dial' | 'shown'>> & { readonly showsMail?: boolean }
 
 /** A session of this membership, with a key of its own unless `extras.session` brings one. */
-export async function connectMesh(context: Pick<Context, 'home' | 'clock'>, entry: MeshEntry, persona: Persona, extras: Extras = {}): Promise<Mesh> {
+export async function connectMesh(context: Pick<Context, 'home' | 'clock'>, entry: MeshEntry, persona: Lasting, extras: Extras = {}): Promise<Mesh> {
   return Mesh.connect(await optionsOf(context, entry, persona, extras))
 }
 
 /** A session that only seals: what it sends waits in the outbox. */
-async function offlineMesh(context: Context, entry: MeshEntry, persona: Persona): Promise<Mesh> {
+async function offlineMesh(context: Context, entry: MeshEntry, persona: Lasting): Promise<Mesh> {
   return Mesh.offline(await optionsOf(context, entry, persona, {}))
 }
 
-async function optionsOf({ home, clock }: Pick<Context, 'home' | 'clock'>, entry: MeshEntry, persona: Persona, { showsMail, ...extras }: Extras) {
+async function optionsOf({ home, clock }: Pick<Context, 'home' | 'clock'>, entry: MeshEntry, persona: Lasting, { showsMail, ...extras }: Extras) {
   const identity = await identityOf(entry)
   const now = () => clock.now()
   return {

@@ -2,7 +2,7 @@ import type { ReceivedMessage } from '@claudemesh/client'
 import type { Priority } from '@claudemesh/protocol'
 import { framePeerMessages } from '../frame.ts'
 import { visible } from '../visible.ts'
-import type { Turn } from './socket.ts'
+import type { Turn } from './turn.ts'
 
 /** Most characters of one message that are put into a session unasked. */
 export const maxText = 8000

@@ -1,23 +1,26 @@
 import type { Mesh, ReceivedMessage } from '@claudemesh/client'
-import type { Clock, Log, MessageId } from '@claudemesh/protocol'
+import type { Clock, Log, MessageId, SessionPubkey } from '@claudemesh/protocol'
 import { fits, idsInFrames } from '../frame.ts'
 import type { Notices } from '../notices.ts'
 import type { StateNews } from '../state-news.ts'
 import { attribute } from '../visible.ts'
 import { contextOf, firstBatch, maxText, turnOf } from './batch.ts'
+import { Cause } from './cause.ts'
 import { Guard, type Budget } from './guard.ts'
+import { HeldWords } from './held.ts'
 import type { Ledger } from './ledger.ts'
 import { Offers, type Offer } from './offers.ts'
 import { Pace } from './pace.ts'
-import type { Post } from './socket.ts'
-import { findInTranscript, type Trace } from './transcript.ts'
+import { Paths, pathOf, type PathReport, type WakePath } from './paths.ts'
+import { Threads } from './threads.ts'
+import { Unseen } from './unseen.ts'
 
 export interface DeliveryOptions {
   readonly mesh: Mesh
   readonly clock: Clock
   readonly log: Log
-  /** Absent where the session has no inbox socket. */
-  readonly post?: Post
+  /** The ways into the session, the best one first; with none messages wait for hooks and for check_messages. */
+  readonly paths: readonly WakePath[]
   readonly notices: Notices
   readonly news: StateNews
   readonly ledger?: Ledger | undefined
@@ -30,13 +33,9 @@ export type Activity = 'idle' | 'working' | 'waiting'
 /** What a hook's answer puts before the model. */
 type ContextEvent = 'UserPromptSubmit' | 'PostToolUse' | 'Stop'
 
-const retryAfter = 15_000
-const longestHold = 30 * 60_000
-const holdLook = 60_000
-/** An idle session shows a turn within half a second. */
-const unseenAfter = 5000
 /** Turns under way: Claude Code keeps 50 and drops more without a word; what waits here goes as one batch instead. */
 const underWay = { most: 4, urgent: 8 } as const
+const remembered = 8192
 
 /**
  * Puts what arrives before the model, by one path at a time, and calls it surfaced when a hook has seen it there. A turn that nobody saw, though the session
@@ -45,74 +44,82 @@ const underWay = { most: 4, urgent: 8 } as const
 export class Delivery {
   readonly #o: DeliveryOptions
   readonly #pace: Pace
+  readonly #paths: Paths
   readonly #offers = new Offers()
+  readonly #threads = new Threads()
+  readonly #cause = new Cause()
   readonly #guard: Guard
+  readonly #held: HeldWords
+  readonly #unseen: Unseen
   /** Shown cut: their full text waits for check_messages and must not wake anybody again. */
   readonly #announced = new Set<MessageId>()
-  /** Lost on the way through the socket at least once: these may go by any path. */
+  /** Lost on the way at least once: these may go by any path. */
   readonly #lost = new Set<MessageId>()
   readonly #shown = new Set<MessageId>()
-  /** Their senders know that they wait. */
-  readonly #toldHeld = new Set<MessageId>()
   /** Of an earlier server: perhaps seen, so not posted before the transcript was asked. */
   readonly #inherited: Set<MessageId>
   readonly #off: (() => void)[]
-  #transcript: string | undefined
-  /** Of the message that began this turn; undefined when a user did. */
-  #causedBy: number | undefined
   #activity: Activity = 'idle'
   #idleSince: number
-  #retryAt = 0
   #posting = false
   #stopped = false
   #cancel: (() => void) | undefined
-  #cancelLook: (() => void) | undefined
-  #cancelHold: (() => void) | undefined
 
   constructor(options: DeliveryOptions) {
     this.#o = options
-    this.#pace = new Pace(options.clock)
-    this.#guard = new Guard(options.clock, options.budget)
-    for (const message of options.mesh.inbox.peek()) this.#guard.take(message)
-    this.#idleSince = options.clock.now()
-    this.#inherited = new Set(options.ledger?.offered)
-    this.#transcript = options.ledger?.transcript
+    const { mesh, clock, log, paths, budget, ledger } = options
+    this.#pace = new Pace(clock)
+    this.#paths = new Paths(clock, paths)
+    this.#guard = new Guard(clock, budget, this.#threads)
+    this.#held = new HeldWords(mesh, clock, (message) => this.#guard.holds(message))
+    this.#unseen = new Unseen({
+      clock,
+      log,
+      offers: this.#offers,
+      idleSince: () => (this.#activity === 'idle' ? this.#idleSince : undefined),
+      shown: (messages) => mesh.surfaced(messages),
+      lost: (offers) => this.#takeBack(offers),
+    })
+    for (const message of mesh.inbox.peek()) this.#guard.take(message)
+    this.#idleSince = clock.now()
+    this.#inherited = new Set(ledger?.offered)
+    this.#unseen.transcript = ledger?.transcript
     this.#off = [
-      options.mesh.on('message', (message) => {
+      mesh.on('message', (message) => {
         this.#guard.take(message)
-        this.#soon()
+        this.look()
       }),
-      options.mesh.on('me', () => this.#soon()),
-      options.mesh.on('surfaced', (ids) => this.#surfaced(ids)),
+      mesh.on('me', () => this.look()),
+      mesh.on('surfaced', (ids) => this.#surfaced(ids)),
     ]
-    this.#soon()
+    this.look()
   }
 
   stop(): void {
     this.#stopped = true
     for (const off of this.#off) off()
     this.#cancel?.()
-    this.#cancelLook?.()
-    this.#cancelHold?.()
+    this.#unseen.stop()
+    this.#held.stop()
   }
 
   /** The session began or ended a turn. */
   active(activity: Activity): void {
     if (activity === 'idle' && this.#activity !== 'idle') this.#idleSince = this.#o.clock.now()
     this.#activity = activity
-    this.#soon()
-    this.#lookLater()
+    this.look()
+    this.#unseen.lookLater()
   }
 
   /** A change of the state came that is worth waking the session. */
   stateChanged(): void {
-    this.#soon()
+    this.look()
   }
 
   /** Where Claude Code writes the session's conversation. */
   transcriptAt(path: string): void {
-    if (path === this.#transcript) return
-    this.#transcript = path
+    if (path === this.#unseen.transcript) return
+    this.#unseen.transcript = path
     this.#o.ledger?.record({ transcript: path })
   }
 
@@ -121,86 +128,110 @@ export class Delivery {
     const ids = idsInFrames(prompt)
     const waiting = this.#o.mesh.inbox.peek().filter((message) => ids.includes(message.id) && !this.#announced.has(message.id))
     const messages = [...this.#offers.take(ids), ...waiting]
-    // A user may quote a frame; a turn of ours begins with one.
-    const repeated = prompt.startsWith('<peer-message ') && ids.every((id) => this.#shown.has(id))
-    const hops = messages.map((message) => message.hops)
-    if (ids.length === 0) this.#causedBy = prompt.startsWith('<mesh-data ') ? 0 : undefined
-    else if (this.#activity === 'idle') this.#causedBy = Math.max(0, ...hops)
-    else if (this.#causedBy !== undefined) this.#causedBy = Math.max(this.#causedBy, ...hops)
+    const path = pathOf(prompt)
+    if (path && messages.length > 0) this.#paths.works(path)
+    const repeated = path !== undefined && ids.every((id) => this.#shown.has(id))
+    this.#cause.prompted(messages, ids.length > 0 || prompt.startsWith('<mesh-data '), this.#activity === 'idle', this.#threadOf(messages))
     this.#o.mesh.surfaced(messages)
-    this.#soon()
+    this.look()
     return !repeated
   }
 
   /** What a message bears that is sent now. */
   get hops(): number {
-    return this.#causedBy === undefined ? 0 : this.#causedBy + 1
+    return this.#cause.hops
+  }
+
+  /** The model sent a message, in answer to `re` or because of what began its turn. */
+  sent(id: MessageId, to: readonly SessionPubkey[], re: string | undefined): void {
+    this.#threads.sent(id, to, re, this.#cause.thread)
+  }
+
+  /** What is known of each way into the session, the best one first. */
+  paths(): PathReport[] {
+    return this.#paths.report()
   }
 
   /** What the user should hear, once: whose messages wait for `claudemesh continue`. */
   news(): string | undefined {
     const held = this.#guard.news()
     if (held.length === 0) return undefined
-    const whose = held.map(({ name, messages }) => `${attribute(name)} (${messages})`).join(', ')
+    const whose = held.map(({ whose: names, messages }) => `${attribute(names)} (${messages})`).join('; ')
     return `claudemesh: messages wait because their senders are over the budget: ${whose}. Run \`claudemesh continue\` to let them through.`
   }
 
   /** A person lets through what the guard held back. */
   release(): void {
     this.#guard.release(Math.max(0, ...this.#o.mesh.inbox.peek().map((message) => message.hops)))
-    this.#soon()
+    this.look()
   }
 
   /** The session went on after a hook's answer: what that answer carried was seen. */
   proceed(): void {
-    for (const offer of this.#offers.on('context')) this.#o.mesh.surfaced(this.#offers.take([...offer.messages.keys()]))
+    for (const offer of this.#offers.contexts) this.#o.mesh.surfaced(this.#offers.take([...offer.messages.keys()]))
   }
 
-  /** What a hook's answer should put before the model: nothing while the socket works. */
+  /** What a hook's answer should put before the model: nothing while turns go through. */
   context(event: ContextEvent): string | undefined {
     const { mesh, notices, news, clock, ledger } = this.#o
-    const due = this.#showable().filter((message) => (!this.#o.post || this.#lost.has(message.id)) && !this.#inherited.has(message.id))
+    const turnsGo = this.#paths.choose(true) !== undefined
+    const due = this.#showable().filter((message) => (!turnsGo || this.#lost.has(message.id)) && !this.#inherited.has(message.id))
     // At the end of a turn the answer would begin another one.
     const wanted = event === 'Stop' ? due.filter((message) => message.priority !== 'low') : due
     // Changes of the state wait for a turn that begins anyway, unless somebody asked to be woken by them.
-    const told = event === 'UserPromptSubmit' ? news.pending : !this.#o.post && this.#mayWake
+    const told = event === 'UserPromptSubmit' ? news.pending : !turnsGo && this.#mayWake
     if (wanted.length === 0 && !told) return undefined
     const { batch, text } = contextOf(wanted, notices.drain().lines, news.drain().text)
     if (batch.length === 0) return text === '' ? undefined : text
     mesh.inbox.remove(batch.map((message) => message.id))
     this.#offers.add('context', batch, clock.now())
-    if (event === 'Stop') this.#causedBy = Math.max(0, ...batch.map((message) => message.hops))
+    if (event === 'Stop') this.#cause.resumed(batch, this.#threadOf(batch))
     ledger?.record({ offered: batch.map((message) => message.id) })
     return text === '' ? undefined : text
+  }
+
+  /** Sends off what may go now, or sees to it that this is looked at again in time. */
+  look(): void {
+    const { clock } = this.#o
+    if (this.#stopped) return
+    this.#adoptInherited()
+    this.#held.look()
+    this.#cancel?.()
+    this.#cancel = undefined
+    const waking = this.#waking()
+    if (this.#posting || (waking.length === 0 && !this.#mayWake)) return
+    const again = (ms: number) => (this.#cancel = clock.after(ms, () => this.look()))
+    const path = this.#paths.choose(this.#activity !== 'idle')
+    if (!path) {
+      const { rest } = this.#paths
+      if (rest !== undefined) again(rest)
+      return
+    }
+    const urgent = waking.some((message) => message.priority === 'now')
+    // Those under way are seen first; what waits becomes one batch.
+    if (this.#offers.turns.length >= (urgent ? underWay.urgent : underWay.most)) return
+    const wait = this.#pace.wait(urgent)
+    if (wait === 0) void this.#postBatch(path)
+    else again(wait)
+  }
+
+  #threadOf(messages: readonly ReceivedMessage[]): string | undefined {
+    const newest = messages.at(-1)
+    return newest && this.#threads.of(newest)
   }
 
   #surfaced(ids: readonly MessageId[]): void {
     this.#offers.take(ids)
     this.#guard.forget(ids)
+    this.#held.forget(ids)
     for (const id of ids) {
-      for (const set of [this.#announced, this.#lost, this.#inherited, this.#toldHeld]) set.delete(id)
+      for (const set of [this.#announced, this.#lost, this.#inherited]) set.delete(id)
       this.#shown.add(id)
     }
     for (const id of this.#shown) {
-      if (this.#shown.size <= 8192) break
+      if (this.#shown.size <= remembered) break
       this.#shown.delete(id)
     }
-  }
-
-  #soon(): void {
-    const { post, clock } = this.#o
-    if (this.#stopped) return
-    this.#adoptInherited()
-    this.#tellHeld()
-    if (!post || this.#posting || clock.now() < this.#retryAt || (this.#waking().length === 0 && !this.#mayWake)) return
-    const urgent = this.#waking().some((message) => message.priority === 'now')
-    // Those under way are seen first; what waits becomes one batch.
-    if (this.#offers.on('socket').length >= (urgent ? underWay.urgent : underWay.most)) return
-    const wait = this.#pace.wait(urgent)
-    this.#cancel?.()
-    this.#cancel = undefined
-    if (wait === 0) void this.#postBatch(post)
-    else this.#cancel = clock.after(wait, () => this.#soon())
   }
 
   get #mayWake(): boolean {
@@ -221,24 +252,6 @@ export class Delivery {
       .filter((message) => !this.#announced.has(message.id) && !this.#guard.holds(message) && (!quiet || message.priority === 'now'))
   }
 
-  /** Senders whose messages a budget holds back hear of it at once, those who meet do-not-disturb after the longest hold. */
-  #tellHeld(): void {
-    const { mesh, clock } = this.#o
-    const quiet = mesh.me.status === 'dnd'
-    const waiting = mesh.inbox
-      .peek()
-      .filter((message) => !this.#toldHeld.has(message.id) && (this.#guard.holds(message) || (quiet && message.priority !== 'now')))
-    const due = waiting.filter((message) => this.#guard.holds(message) || clock.now() - message.receivedAt >= longestHold)
-    for (const { id } of due) this.#toldHeld.add(id)
-    mesh.held(due)
-    if (due.length < waiting.length && !this.#cancelHold) {
-      this.#cancelHold = clock.after(holdLook, () => {
-        this.#cancelHold = undefined
-        this.#tellHeld()
-      })
-    }
-  }
-
   /** What an earlier server posted is under way until the transcript says otherwise. */
   #adoptInherited(): void {
     if (this.#inherited.size === 0) return
@@ -248,13 +261,15 @@ export class Delivery {
     for (const { id } of messages) this.#inherited.delete(id)
     mesh.inbox.remove(messages.map((message) => message.id))
     const offer = this.#offers.add('socket', messages, clock.now())
-    void this.#findShown([offer]).then(() => this.#lookLater())
+    void this.#unseen.findShown([offer]).then(() => this.#unseen.lookLater())
   }
 
-  async #postBatch(post: Post): Promise<void> {
+  async #postBatch(path: WakePath): Promise<void> {
     const { mesh, notices, news, log, clock, ledger } = this.#o
-    const underWay = this.#offers.on('socket').map((offer) => offer.priority)
-    const batch = firstBatch(this.#showable(), underWay)
+    const batch = firstBatch(
+      this.#showable(),
+      this.#offers.turns.map((offer) => offer.priority),
+    )
     this.#posting = true
     this.#pace.spend()
     // Out of the inbox while under way, so that check_messages does not show it a second time.
@@ -263,26 +278,30 @@ export class Delivery {
     const cut = batch.filter((message) => !whole.includes(message))
     mesh.inbox.remove(ids)
     for (const { id } of cut) this.#announced.add(id)
-    const offer = this.#offers.add('socket', whole, clock.now())
+    const offer = this.#offers.add(path.name, whole, clock.now())
     ledger?.record({ offered: ids })
     const told = notices.drain()
     const changes = news.drain()
     try {
-      await post(turnOf(batch, told.lines, changes.text))
+      await path.post(turnOf(batch, told.lines, changes.text))
       offer.since = clock.now()
-      this.#posting = false
-      this.#lookLater()
-      this.#soon()
     } catch (error) {
-      this.#giveBack([offer])
+      log('warn', 'path_refused', { path: path.name, error: error instanceof Error ? error.name : 'unknown', messages: batch.length })
+      this.#paths.refused(path.name)
       for (const { id } of cut) this.#announced.delete(id)
       told.giveBack()
       changes.giveBack()
-      this.#posting = false
-      log('warn', 'inbox_refused', { error: error instanceof Error ? error.name : 'unknown', messages: batch.length })
-      this.#retryAt = clock.now() + retryAfter
-      if (!this.#stopped) this.#cancel = clock.after(retryAfter, () => this.#soon())
+      this.#giveBack([offer])
     }
+    this.#posting = false
+    this.#unseen.lookLater()
+    this.look()
+  }
+
+  #takeBack(offers: readonly Offer[]): void {
+    for (const { way } of offers) if (way !== 'context') this.#paths.unseen(way, this.#activity !== 'idle')
+    this.#giveBack(offers)
+    this.look()
   }
 
   /** The messages of these offers wait again, oldest first, and may now go by any path. */
@@ -293,38 +312,5 @@ export class Delivery {
     for (const { id } of back) this.#lost.add(id)
     this.#o.ledger?.record({ withdrawn: ids })
     this.#o.mesh.inbox.restore(back)
-  }
-
-  /** While the session works, a turn waits inside Claude Code; an idle one that does not show it has lost it. */
-  #lookLater(): void {
-    this.#cancelLook?.()
-    this.#cancelLook = undefined
-    if (this.#stopped || this.#activity !== 'idle') return
-    const [oldest] = this.#offers.on('socket')
-    if (!oldest) return
-    const due = Math.max(oldest.since, this.#idleSince) + unseenAfter
-    this.#cancelLook = this.#o.clock.after(Math.max(0, due - this.#o.clock.now()), () => void this.#look())
-  }
-
-  async #look(): Promise<void> {
-    const { clock, log } = this.#o
-    const late = this.#offers.on('socket').filter((offer) => Math.max(offer.since, this.#idleSince) + unseenAfter <= clock.now())
-    const queued = await this.#findShown(late)
-    const unseen = late.filter((offer) => offer.messages.size > 0 && this.#activity === 'idle')
-    const patient = unseen.filter((offer) => [...offer.messages.keys()].some((id) => queued.has(id)) && offer.patience-- > 0)
-    for (const offer of patient) offer.since = clock.now()
-    const lost = unseen.filter((offer) => !patient.includes(offer))
-    if (lost.length > 0) log('warn', 'turns_unseen', { turns: lost.length })
-    this.#giveBack(lost)
-    this.#lookLater()
-    this.#soon()
-  }
-
-  /** Surfaces what the transcript shows; returns what it says to wait inside Claude Code. */
-  async #findShown(offers: readonly Offer[]): Promise<Set<MessageId>> {
-    const ids = offers.flatMap((offer) => [...offer.messages.keys()])
-    const traces = this.#transcript === undefined ? new Map<MessageId, Trace>() : await findInTranscript(this.#transcript, ids)
-    if (!this.#stopped) this.#o.mesh.surfaced(this.#offers.take(ids.filter((id) => traces.get(id) === 'shown')))
-    return new Set(ids.filter((id) => traces.get(id) === 'queued'))
   }
 }

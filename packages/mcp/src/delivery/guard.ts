@@ -1,5 +1,7 @@
 import type { ReceivedMessage } from '@claudemesh/client'
 import type { Clock, MessageId, SessionPubkey } from '@claudemesh/protocol'
+import { Account } from './account.ts'
+import type { Threads } from './threads.ts'
 
 /** How much peers may make a session do before a person is asked. */
 export interface Budget {
@@ -7,79 +9,89 @@ export interface Budget {
   readonly messages: number
   /** Of these, such as the peer sent because of a message itself, without its user. */
   readonly answers: number
+  /** Such messages within one thread, of all its peers together. */
+  readonly thread: number
   readonly windowMs: number
   /** Messages that each caused the next, since a user last had a word in it. */
   readonly hops: number
 }
 
 /** What nobody at work reaches, and a loop within minutes. */
-export const defaultBudget: Budget = { messages: 300, answers: 40, windowMs: 600_000, hops: 16 }
+export const defaultBudget: Budget = { messages: 300, answers: 40, thread: 60, windowMs: 600_000, hops: 16 }
 
-interface Account {
-  messages: number[]
-  answers: number[]
-  /** How far a chain of messages may go; a release moves it on. */
-  hops: number
-  readonly held: Set<MessageId>
-  name: string
-  told: boolean
+/** Whose messages wait, and how many. */
+interface HeldBack {
+  readonly whose: string
+  readonly messages: number
 }
 
-/** Holds back the messages of a peer that is over its budget, later ones behind them, until a person lets them through. */
+/** Holds back the messages of a peer or a thread that is over its budget, later ones behind them, until a person lets them through. */
 export class Guard {
   readonly #clock: Clock
   readonly #budget: Budget
-  readonly #accounts = new Map<SessionPubkey, Account>()
+  readonly #threads: Threads
+  readonly #peers = new Map<SessionPubkey, Account>()
+  readonly #byThread = new Map<string, Account>()
 
-  constructor(clock: Clock, budget: Budget) {
+  constructor(clock: Clock, budget: Budget, threads: Threads) {
     this.#clock = clock
     this.#budget = budget
+    this.#threads = threads
   }
 
   /** Counts a message that came, once. */
-  take({ id, from, hops }: ReceivedMessage): void {
-    const account = this.#of(from.session)
+  take(message: ReceivedMessage): void {
+    const { id, from, hops } = message
+    const { messages, answers, thread } = this.#budget
+    const since = this.#clock.now() - this.#budget.windowMs
     const now = this.#clock.now()
-    const { messages, answers, windowMs } = this.#budget
-    account.name = from.name
-    account.messages = [...account.messages.filter((at) => at > now - windowMs), now]
-    if (hops > 0) account.answers = [...account.answers.filter((at) => at > now - windowMs), now]
-    const over = account.messages.length > messages || account.answers.length > answers || hops > account.hops
-    if (over || account.held.size > 0) account.held.add(id)
+    const peer = this.#of(this.#peers, from.session, from.name)
+    const tooMany = peer.count('messages', now, since) > messages
+    const tooManyAnswers = hops > 0 && peer.count('answers', now, since) > answers
+    if (tooMany || tooManyAnswers || hops > peer.hops) peer.hold(id)
+    else peer.holdBehind(id)
+    if (hops === 0) return
+    const together = this.#of(this.#byThread, this.#threads.of(message), from.name)
+    if (together.count('answers', now, since) > thread) together.hold(id)
+    else together.holdBehind(id)
+    this.#forgetQuiet(since)
   }
 
-  holds({ id, from }: ReceivedMessage): boolean {
-    return this.#accounts.get(from.session)?.held.has(id) ?? false
+  holds(message: ReceivedMessage): boolean {
+    const { id, from } = message
+    return (this.#peers.get(from.session)?.holds(id) ?? false) || (this.#byThread.get(this.#threads.of(message))?.holds(id) ?? false)
   }
 
   /** It was read after all. */
   forget(ids: readonly MessageId[]): void {
-    for (const { held } of this.#accounts.values()) for (const id of ids) held.delete(id)
+    for (const account of this.#accounts) account.forget(ids)
   }
 
-  /** A person lets everything through: each peer has a whole budget again. */
+  /** A person lets everything through: each peer and each thread has a whole budget again. */
   release(hopsNow: number): void {
-    for (const account of this.#accounts.values()) {
-      if (account.held.size > 0) account.hops = Math.max(account.hops, hopsNow) + this.#budget.hops
-      account.held.clear()
-      account.messages = []
-      account.answers = []
-      account.told = false
-    }
+    for (const account of this.#accounts) account.release(hopsNow, this.#budget.hops)
   }
 
   /** Who is held back, each told once until the next release. */
-  news(): { readonly name: string; readonly messages: number }[] {
-    const fresh = [...this.#accounts.values()].filter((account) => account.held.size > 0 && !account.told)
-    for (const account of fresh) account.told = true
-    return fresh.map(({ name, held }) => ({ name, messages: held.size }))
+  news(): HeldBack[] {
+    const fresh = this.#accounts.filter((account) => account.tell())
+    return fresh.map((account) => ({ whose: account.whose, messages: account.size }))
   }
 
-  #of(session: SessionPubkey): Account {
-    const known = this.#accounts.get(session)
-    if (known) return known
-    const account: Account = { messages: [], answers: [], hops: this.#budget.hops, held: new Set(), name: '', told: false }
-    this.#accounts.set(session, account)
+  get #accounts(): Account[] {
+    return [...this.#peers.values(), ...this.#byThread.values()]
+  }
+
+  /** Threads without end would be kept without end. */
+  #forgetQuiet(since: number): void {
+    if (this.#byThread.size <= 512) return
+    for (const [thread, account] of this.#byThread) if (account.isQuiet(since)) this.#byThread.delete(thread)
+  }
+
+  #of<K>(accounts: Map<K, Account>, key: K, name: string): Account {
+    const account = accounts.get(key) ?? new Account(this.#budget.hops)
+    accounts.set(key, account)
+    account.names.add(name)
     return account
   }
 }

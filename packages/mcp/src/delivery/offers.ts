@@ -1,13 +1,14 @@
 import type { ReceivedMessage } from '@claudemesh/client'
 import type { MessageId, Priority } from '@claudemesh/protocol'
 import { most } from './batch.ts'
+import type { PathName } from './paths.ts'
 
-/** How a message was put before the model: as a turn through the inbox socket, or as context in the answer of a hook. */
-export type Path = 'socket' | 'context'
+/** How a message was put before the model: as a turn, or as context in the answer of a hook. */
+export type Way = PathName | 'context'
 
 /** Messages that went out together. */
 export interface Offer {
-  readonly path: Path
+  readonly way: Way
   /** Of the turn as a whole: the highest of its messages. */
   readonly priority: Priority
   readonly messages: Map<MessageId, ReceivedMessage>
@@ -20,19 +21,25 @@ export interface Offer {
 export class Offers {
   readonly #open = new Set<Offer>()
 
-  add(path: Path, messages: readonly ReceivedMessage[], since: number): Offer {
-    const offer = { path, priority: most(messages), messages: new Map(messages.map((message) => [message.id, message])), since, patience: 3 }
+  add(way: Way, messages: readonly ReceivedMessage[], since: number): Offer {
+    const offer = { way, priority: most(messages), messages: new Map(messages.map((message) => [message.id, message])), since, patience: 3 }
     if (messages.length > 0) this.#open.add(offer)
     return offer
   }
 
-  /** Those under way on this path, oldest first. */
-  on(path: Path): Offer[] {
-    return [...this.#open].filter((offer) => offer.path === path)
+  /** All of them, oldest first. */
+  get all(): Offer[] {
+    return [...this.#open]
   }
 
-  has(id: MessageId): boolean {
-    return [...this.#open].some((offer) => offer.messages.has(id))
+  /** Those that went as turns. */
+  get turns(): Offer[] {
+    return this.all.filter((offer) => offer.way !== 'context')
+  }
+
+  /** Those that went in the answer of a hook. */
+  get contexts(): Offer[] {
+    return this.all.filter((offer) => offer.way === 'context')
   }
 
   /** Takes messages out, seen or given up; only those that are in an offer are returned. */
