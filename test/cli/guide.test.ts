@@ -5,7 +5,7 @@ import { tools } from '@claudemesh/protocol'
 import { expect, test } from 'vitest'
 import manifest from '../../apps/cli/package.json' with { type: 'json' }
 import { guide, skill } from '../../apps/cli/src/claude/guide.ts'
-import { pluginFiles } from '../../apps/cli/src/launch/plugin.ts'
+import { shippedFiles } from '../../apps/cli/src/launch/plugin.ts'
 import { verifies } from '../harness/verifies.ts'
 
 const shipped = fileURLToPath(new URL('../../apps/cli/plugin', import.meta.url))
@@ -47,6 +47,6 @@ test('the guide says how to be a good peer', () => {
 })
 
 test('the plugin in the repository is the one that a launch brings, with the installed command', () => {
-  const files = pluginFiles({ command: 'claudemesh', args: ['mcp'], version: manifest.version })
-  for (const [path, text] of Object.entries(files)) expect(readFileSync(join(shipped, path), 'utf8'), `${path} is stale: pnpm generate`).toBe(text)
+  for (const [path, text] of Object.entries(shippedFiles(manifest.version)))
+    expect(readFileSync(join(shipped, path), 'utf8'), `${path} is stale: pnpm generate`).toBe(text)
 })

@@ -60,6 +60,10 @@ export function pluginFiles({ command, args, version, card, wake }: PluginOption
   }
 }
 
+/** The plugin for those who add the repository as a marketplace: as in a launched session, with the installed command. */
+export const shippedFiles = (version: string): Record<string, string> =>
+  pluginFiles({ command: 'claudemesh', args: ['mcp'], version, card: { command: 'claudemesh', args: ['card'] } })
+
 type Hooks = Record<string, { matcher?: string; hooks: object[] }[]>
 
 const withCard = (hooks: Hooks, card: Card | CardCommand | undefined): Hooks =>
