@@ -8,8 +8,6 @@ interface Rule {
   readonly instead?: string
 }
 
-const noFiles = 'files are not built yet'
-
 /** Every observable sentence of the specification, in our words. A test cites a rule by `verifies('id')`. */
 export const rules = {
   // 1 Peers
@@ -103,6 +101,30 @@ export const rules = {
     instead: 'it does so only where the signed policy says plain; otherwise it stores ciphertext, and the client searches',
   },
 
+  // 5 Files
+  'files.attachment': { section: '5 files', says: 'A message attachment is for the message’s recipients alone, for 24 hours or until they have read it.' },
+  'files.several': { section: '5 files', says: 'send_message attaches one file or several.' },
+  'files.shared': { section: '5 files', says: 'A shared file is there for the entire mesh, current and future members, until it is deleted.' },
+  'files.found': { section: '5 files', says: 'list_files finds files by words, tags and who shared them.' },
+  'files.shown': { section: '5 files', says: 'Recipients see 📎 with name, size and the call of get_file in the push.' },
+  'files.status': { section: '5 files', says: 'file_status tells who has a file, and when each read it.' },
+  'files.access': {
+    section: '5 files',
+    says: 'Access is checked before a file can be downloaded.',
+    instead:
+      'the broker streams the object itself to a signed request instead of handing out a presigned URL: access is checked at each download, no URL can leak, and the storage needs no way in from outside',
+  },
+  'files.upload': {
+    section: '5 files',
+    says: 'The CLI sends the file over HTTP, the broker stores it and makes a row; the file id goes into the message.',
+    instead: 'as one stream of ciphertext under a signed request rather than a multipart form, so that it can be resumed and has no name on the way',
+  },
+  'files.bucket': {
+    section: '5 files',
+    says: 'One bucket per mesh, mesh-{meshId}, with shared/{fileId}/… and ephemeral/{date}/{fileId}/….',
+    instead: 'the last part is always “object”: the name of a file is sealed',
+  },
+
   // 6 Multi-target messages
   'targets.string-or-array': { section: '6 targets', says: 'to is one target or an array that mixes names and groups.' },
   'targets.deduplicated': {
@@ -164,7 +186,7 @@ export const rules = {
 
   // 7 MCP tools
   'tools.send-message': { section: '7 tools', says: 'send_message sends to a name, a group or *, with an optional priority.' },
-  'tools.send-files': { section: '7 tools', says: 'send_message attaches files.', later: noFiles },
+  'tools.send-files': { section: '7 tools', says: 'send_message attaches files.' },
   'tools.check-messages': { section: '7 tools', says: 'check_messages returns the waiting messages and empties the buffer.' },
   'tools.message-status': { section: '7 tools', says: 'message_status tells the delivery of a message per recipient.' },
   'tools.list-peers': { section: '7 tools', says: 'list_peers lists all peers, or those of one group.' },
@@ -174,7 +196,7 @@ export const rules = {
   'tools.leave-group': { section: '7 tools', says: 'leave_group leaves a group.' },
   'tools.state': { section: '7 tools', says: 'set_state, get_state and list_state.' },
   'tools.memory': { section: '7 tools', says: 'remember, recall and forget.' },
-  'tools.files': { section: '7 tools', says: 'share_file, get_file, list_files, file_status and delete_file.', later: noFiles },
+  'tools.files': { section: '7 tools', says: 'share_file, get_file, list_files, file_status and delete_file.' },
 
   // 8 Encryption
   'encryption.direct': {

@@ -6,6 +6,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   cluster: async () => (await import('./cluster.ts')).clusterBench(),
   crypto: async () => (await import('./crypto.ts')).cryptoBench(),
   hook: async () => (await import('./hook.ts')).hookBench(),
+  files: async () => (await import('./files.ts')).filesBench(),
   latency: async () => (await import('./latency.ts')).latencyBench(),
   launch: async () => (await import('./launch.ts')).launchBench(),
   memory: async () => (await import('./memory.ts')).memoryBench(),

@@ -1,8 +1,11 @@
 import { requests } from '@claudemesh/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openBlob } from '@claudemesh/drivers'
+import { attached, fileId, http, shared } from './file-kit.ts'
 import { b64u, Peer, testBroker, TestMesh, type Frame } from './kit.ts'
 
 // Two meshes with the same names; whatever one of them is asked with ids of the other looks as if they did not exist.
+let blob: Awaited<ReturnType<typeof openBlob>>
 let broker: Awaited<ReturnType<typeof testBroker>>
 let mine: TestMesh
 let theirs: TestMesh
@@ -14,9 +17,11 @@ let theirMessage: string
 const theirKey = b64u(16)
 const sealed = () => ({ e: 1, n: b64u(24), c: b64u(300) })
 const [theirMemory, theirForgotten] = [b64u(16), b64u(16)]
+let theirFiles: { shared: string; attachment: string }
 
 beforeAll(async () => {
-  broker = await testBroker('pglite:')
+  blob = await openBlob('file:')
+  broker = await testBroker('pglite:', { blob })
   mine = await new TestMesh(broker.url, broker.clock).create()
   theirs = await new TestMesh(broker.url, broker.clock).create()
   me = await mine.peer('Alice')
@@ -28,10 +33,12 @@ beforeAll(async () => {
   await alice.wire.ask({ type: 'set_state', version: 1, stateId: theirKey, record: sealed() })
   await bob.wire.next('state_change')
   for (const memoryId of [theirMemory, theirForgotten]) await alice.wire.ask({ type: 'remember', memoryId, record: { e: 1, n: b64u(24), c: b64u(64) } })
+  theirFiles = { shared: await shared(alice), attachment: await attached(alice, [bob.key]) }
 })
 afterAll(async () => {
   for (const peer of [me, friend, alice, bob]) await peer[Symbol.asyncDispose]()
   await broker[Symbol.asyncDispose]()
+  await blob[Symbol.asyncDispose]()
 })
 
 const unknown = () => new Peer(mine, { name: 'Nobody' }).key
@@ -86,6 +93,18 @@ const attempts: Record<string, (other: boolean) => Promise<Frame> | Frame> = {
     expect((page['memories'] as { memoryId: string }[]).map(({ memoryId }) => memoryId)).not.toContain(theirForgotten)
     return page
   },
+  upload_file: async (other) => {
+    // An id is its mesh's own: the same one over there is another file.
+    const file = other ? theirFiles.shared : fileId()
+    const answer = await me.wire.ask({ type: 'upload_file', id: 'a', fileId: file, kind: 'shared', size: 45 })
+    await me.wire.ask({ type: 'delete_file', fileId: file })
+    return answer
+  },
+  finish_file: (other) => me.wire.ask({ type: 'finish_file', id: 'a', fileId: other ? theirFiles.attachment : fileId(), to: friend.key }),
+  list_files: (other) => me.wire.ask({ type: 'list_files', id: 'a', ...(other ? { meshId: theirs.id } : {}) }),
+  file_received: (other) => me.wire.ask({ type: 'file_received', id: 'a', fileId: other ? theirFiles.shared : fileId() }),
+  file_status: (other) => me.wire.ask({ type: 'file_status', id: 'a', fileId: other ? theirFiles.shared : fileId() }),
+  delete_file: (other) => me.wire.ask({ type: 'delete_file', id: 'a', fileId: other ? theirFiles.shared : fileId() }),
   bye: async (other) => {
     const guest = await mine.peer('Guest')
     guest.wire.send({ type: 'bye', ...(other ? { sessionPubkey: bob.key, meshId: theirs.id } : {}) })
@@ -106,6 +125,16 @@ test.each(Object.keys(attempts))('%s with ids of another mesh answers as with id
   expect(await attempt(true)).toEqual(await attempt(false))
 })
 
+test.each(['GET', 'HEAD', 'PUT'] as const)('%s of a file of another mesh answers as for a file of none', async (method) => {
+  for (const id of Object.values(theirFiles)) {
+    const path = (file: string) => `/v1/file/${file}${method === 'PUT' ? '?offset=0' : ''}`
+    const body = method === 'PUT' ? { body: new Uint8Array(10) } : {}
+    const [other, none] = [await http(me, method, path(id), body), await http(me, method, path(fileId()), body)]
+    expect(other).toEqual(none)
+    expect(other.status).toBe(404)
+  }
+})
+
 test('and nothing changed over there', async () => {
   const list = await alice.wire.ask({ type: 'list_peers' })
   expect((list['peers'] as Frame[]).map((peer) => peer['sessionPubkey'])).toEqual([alice.key, bob.key].toSorted())
@@ -119,5 +148,7 @@ test('and nothing changed over there', async () => {
       { memoryId: theirForgotten, seq: 2 },
     ],
   })
+  expect(((await alice.wire.ask({ type: 'list_files' }))['files'] as Frame[]).map((file) => file['fileId'])).toEqual([theirFiles.shared])
+  expect((await http(bob, 'GET', `/v1/file/${theirFiles.attachment}`)).status).toBe(200)
   for (const peer of [alice, bob]) expect(peer.wire.seen.filter((frame) => frame.type === 'push' && frame['meshId'] !== theirs.id)).toEqual([])
 })

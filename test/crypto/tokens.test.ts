@@ -94,6 +94,7 @@ describe('every field of every payload is checked', () => {
     invite: () => ({ t: 'invite', m: w.mesh, k: key(), role: 'member', max: 1, iat: now, exp: now, by: key() }),
     session: () => ({ t: 'session', m: w.mesh, k: key(), iat: now, exp: now, caps: ['wrap1'] }),
     presence: () => ({ t: 'presence', m: w.mesh, k: key(), seq: 0, ts: now, name: 'A', role: 'dev', groups: [{ name: 'g', role: 'lead' }], summary: 's' }),
+    http: () => ({ t: 'http', m: w.mesh, k: key(), aud: 'ws://a', mth: 'GET', path: '/', size: 0, ts: now, n: 'AAAAAAAAAAAAAAAAAAAAAA' }),
     policy: () => ({
       t: 'policy',
       m: w.mesh,

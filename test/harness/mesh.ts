@@ -1,6 +1,6 @@
-import { createBroker, type Broker } from '@claudemesh/broker'
+import { createBroker, type Broker, type BrokerOptions } from '@claudemesh/broker'
 import { createMesh, enrol, Mesh, type ConnectOptions, type CreatedMesh, type Dial, type GroupRole, type Identity } from '@claudemesh/client'
-import { nodeDial, nodeRandom } from '@claudemesh/client/node'
+import { nodeDial, nodeRandom, nodeTransfer } from '@claudemesh/client/node'
 import { ready, sessionKey, type SessionKey } from '@claudemesh/crypto'
 import { TestClock } from './clock.ts'
 import { change, record } from './events.ts'
@@ -78,6 +78,7 @@ export class TestMesh implements AsyncDisposable {
       clock: this.clock,
       dial: o.dial ?? dial,
       random: nodeRandom,
+      transfer: nodeTransfer,
       ...o.options,
     }
   }
@@ -126,10 +127,10 @@ async function atRest(peer: TestPeer): Promise<void> {
 }
 
 /** `await using mesh = await testMesh()`: a broker of its own, a mesh of its own, one embedded store per test file. */
-export async function testMesh(options: { clock?: TestClock; tap?: Parameters<typeof createBroker>[0]['tap'] } = {}): Promise<TestMesh> {
+export async function testMesh(options: Partial<BrokerOptions> & { clock?: TestClock } = {}): Promise<TestMesh> {
   await ready()
   const clock = options.clock ?? new TestClock()
-  const broker = await createBroker({ store: await testStore(), port: 0, clock, ...(options.tap ? { tap: options.tap } : {}) })
+  const broker = await createBroker({ store: await testStore(), port: 0, ...options, clock })
   const founder = await createMesh({ url: `${broker.url}/ws`, slug: 'dev-team', name: 'Founder', clock, dial: nodeDial, random: nodeRandom })
   await using admin = await Mesh.connect({
     url: `${broker.url}/ws`,

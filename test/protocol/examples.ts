@@ -1,6 +1,7 @@
 /** Base64url text of `chars` characters, of the form of a key. */
 export const key = (chars: number) => 'A'.repeat(chars)
 const token = `${key(20)}.${key(86)}`
+const fileId = `f_${'a'.repeat(26)}`
 const transcript = { aud: 'ws://127.0.0.1:7717', clientNonce: key(22), timestamp: 1 }
 
 /** One well-formed frame per request and notice of the contract, without type and id. */
@@ -69,4 +70,10 @@ export const clientFrames: Record<string, Record<string, unknown>> = {
   recall: { query: 'deploy freeze', tags: ['deploy'], by: 'Alice', since: 1, limit: 5 },
   forget: { memoryId: key(22), record: { e: 1, n: key(32), c: key(400) } },
   sync_memories: { after: 0 },
+  upload_file: { fileId, kind: 'shared', size: 45 },
+  finish_file: { fileId, record: { e: 1, n: key(32), c: key(400) }, to: key(43), targetSpec: '@frontend' },
+  list_files: { after: 1 },
+  file_received: { fileId },
+  file_status: { fileId },
+  delete_file: { fileId },
 }

@@ -133,6 +133,10 @@ test('the fields with a limit are these', () => {
       "recall.by",
       "forget.record.n",
       "forget.record.c",
+      "finish_file.record.n",
+      "finish_file.record.c",
+      "finish_file.to",
+      "finish_file.targetSpec",
     }
   `)
 })

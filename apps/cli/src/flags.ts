@@ -52,3 +52,5 @@ export function date(text: string): number {
   if (Number.isNaN(at)) throw new InvalidArgumentError('expected a date such as 2026-01-31')
   return at
 }
+/** Collects an option that may be given several times. */
+export const repeated = (text: string, before: readonly string[] = []): string[] => [...before, text]

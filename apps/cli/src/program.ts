@@ -1,6 +1,7 @@
 import { Argument, Command, Option } from 'commander'
 import type { Context } from './context.ts'
-import { date, duration, forms, patterns, port, positive, whole } from './flags.ts'
+import { fileCommands } from './file-commands.ts'
+import { date, duration, forms, patterns, port, positive, repeated, whole } from './flags.ts'
 import { Output, type Result } from './output.ts'
 
 const meshFlag = () => new Option('--mesh <slug>', 'which mesh, when you are in several')
@@ -124,11 +125,13 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
   command('send <to> <text>', 'send a message: to a name, @group or *; - reads the text from stdin')
     .option('--lines', 'send each line of stdin as a message')
     .option('--durable', 'if nobody online bears the name but a member does: mail for their next session')
+    .option('--file <path>', 'attach a file; may be repeated', repeated)
     .addOption(nameFlag())
     .addOption(new Option('--priority <priority>', 'how urgent').choices(['now', 'next', 'low']))
     .addOption(new Option('--wait <rung>', 'return when it is').choices(['stored', 'received', 'surfaced']).default('stored'))
     .addOption(meshFlag())
     .action(async (to, text, flags) => (await import('./commands/send.ts')).send(context, output(flags), [to], text, flags))
+  fileCommands(program.command('file').description('share files with the mesh'), { context, output, show, meshFlag, nameFlag })
   command('trace <id>', 'show each step of a message you sent, and where it stopped')
     .addOption(meshFlag())
     .action(async (id, flags) => show(flags, (await import('./commands/trace.ts')).trace(context, id, flags)))

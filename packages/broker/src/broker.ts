@@ -2,7 +2,7 @@ import type { Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import { ready, TokenCache } from '@claudemesh/crypto'
-import { closeCodes, MeshError, silent, systemClock, times, type Clock, type Log } from '@claudemesh/protocol'
+import { closeCodes, limits, MeshError, silent, systemClock, times, type Clock, type Log } from '@claudemesh/protocol'
 import { takeForNode } from './arrivals.ts'
 import { answerHttp } from './http.ts'
 import type { Kernel, Tapped } from './kernel.ts'
@@ -15,14 +15,17 @@ import type { Blob, Bus, Store } from './ports.ts'
 import { following } from './reconcile.ts'
 import { Session } from './session.ts'
 import { startSweep } from './sweep.ts'
+import { Transfers } from './transfers.ts'
 import { Turn } from './turn.ts'
 import { Writer } from './writer.ts'
 
 export interface BrokerOptions {
   /** Opened and migrated; it stays the caller's to dispose of, after the broker. */
   readonly store: Store
-  /** Where the bytes of files are; without one, files are refused. The caller's to dispose of, after the broker. */
+  /** Where files are kept; it stays the caller's to dispose of, after the broker. Without one, uploads are refused. */
   readonly blob?: Blob
+  /** Bytes that the files of one mesh may take. Default: 5 GiB. */
+  readonly fileQuota?: number
   /** 0, the default, is any free port. */
   readonly port?: number
   /** The address to listen on. Default: 127.0.0.1. */
@@ -88,12 +91,14 @@ class Running implements Broker {
 
   constructor(options: BrokerOptions) {
     this.#options = options
-    const { clock = systemClock, log = silent, store, blob, allowCreate = true, tap } = options
+    const { clock = systemClock, log = silent, store, blob, fileQuota = limits.filesPerMesh, pages = [], allowCreate = true, tap } = options
     const meshes = new Meshes()
     const turn = new Turn()
     this.#kernel = {
       db: store.db,
       blob,
+      transfers: new Transfers(),
+      fileQuota,
       clock,
       log,
       turn,
@@ -102,6 +107,7 @@ class Running implements Broker {
       nodes: new Nodes(nodeId(options.node), options.bus, turn, log),
       tokens: new TokenCache(),
       audiences: this.#audiences,
+      pages: new Set(pages),
       allowCreate,
       startedAt: clock.now(),
       version: options.version,
@@ -121,11 +127,11 @@ class Running implements Broker {
   async start(): Promise<void> {
     await this.#claim()
     await this.#join()
-    const { port = 0, host = '127.0.0.1', origins, pages = [], greetings } = this.#options
+    const { port = 0, host = '127.0.0.1', origins, greetings } = this.#options
     this.#server = await listen(port, host, {
       log: this.#kernel.log,
       caps: { total: 4096, perAddress: 1024, ...greetings },
-      pages: new Set(pages),
+      pages: this.#kernel.pages,
       greeting: (address) => ({ total: this.#greeting, perAddress: this.#greetings.get(address) ?? 0 }),
       connected: (ws, socket, address) => this.#connected(ws, socket, address),
       request: (request, response) => void answerHttp(this.#kernel, request, response),

@@ -1,4 +1,5 @@
 import { contract } from '@claudemesh/protocol'
+import { files } from './features/files.ts'
 import { groups } from './features/groups.ts'
 import { memory } from './features/memory.ts'
 import { keys } from './features/keys.ts'
@@ -19,4 +20,5 @@ export const readyTable = tableOf<Ready>([
   [contract.memory, memory],
   [contract.keys, keys],
   [contract.state, state],
+  [contract.files, files],
 ])

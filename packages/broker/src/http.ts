@@ -1,23 +1,26 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asc, eq } from 'drizzle-orm'
-import { contractVersion, type InvitePubkey } from '@claudemesh/protocol'
+import { contractVersion, type FileId, type InvitePubkey } from '@claudemesh/protocol'
+import { answerFile } from './http/file.ts'
+import { reply, replyError } from './http/reply.ts'
 import type { Kernel } from './kernel.ts'
 import { keyboxesForInvite } from './keyboxes.ts'
 import * as tables from './tables.ts'
 
-/** Answers the HTTP requests beside the WebSocket: health and invites. */
+/** Answers the HTTP requests beside the WebSocket: health, invites and the bytes of files. */
 export async function answerHttp(kernel: Kernel, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = (request.url ?? '').split('?')[0] ?? ''
   const invite = /^\/v1\/invite\/([A-Za-z0-9_-]{43})$/.exec(path)?.[1]
+  const file = /^\/v1\/file\/(f_[a-z2-7]{26})$/.exec(path)?.[1]
   try {
-    if (request.method !== 'GET' && request.method !== 'HEAD') reply(response, 405, { code: 'method_not_allowed' })
+    if (file !== undefined) await answerFile(kernel, request, response, file as FileId)
+    else if (request.method !== 'GET' && request.method !== 'HEAD') reply(response, 405, { code: 'method_not_allowed' })
     else if (path === '/healthz')
       reply(response, 200, { ok: true, protocol: contractVersion, ...(kernel.version === undefined ? {} : { version: kernel.version }) })
     else if (invite !== undefined) await replyInvite(kernel, response, invite as InvitePubkey)
     else reply(response, 404, { code: 'not_found' })
   } catch (error) {
-    kernel.log('error', 'http_failed', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) })
-    if (!response.headersSent) reply(response, 500, { code: 'internal' })
+    replyError(kernel, response, error)
   }
 }
 
@@ -33,14 +36,4 @@ async function replyInvite(kernel: Kernel, response: ServerResponse, pubkey: Inv
   if (!found) return reply(response, 404, { code: 'not_found' })
   const { meshId, ...deposit } = found
   reply(response, 200, { ...deposit, keyboxes: await keyboxesForInvite(kernel.db, meshId, pubkey, kernel.clock.now()) })
-}
-
-function reply(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, {
-    'content-type': 'application/json; charset=utf-8',
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    'content-security-policy': "default-src 'none'; sandbox",
-  })
-  response.end(JSON.stringify(body))
 }

@@ -6,6 +6,7 @@ import type { Nodes } from './nodes.ts'
 import type { Blob, Database } from './ports.ts'
 import type { Presence } from './presence.ts'
 import type { Session } from './session.ts'
+import type { Transfers } from './transfers.ts'
 import type { Turn } from './turn.ts'
 import type { Writer } from './writer.ts'
 
@@ -22,8 +23,11 @@ export interface Tapped {
 /** What every part of the broker may use. */
 export interface Kernel {
   readonly db: Database
-  /** Absent where the operator gave no place for files. */
+  /** Where files are; a broker without one keeps none. */
   readonly blob: Blob | undefined
+  readonly transfers: Transfers
+  /** Bytes that the files of one mesh may take. */
+  readonly fileQuota: number
   readonly clock: Clock
   readonly log: Log
   readonly turn: Turn
@@ -35,6 +39,8 @@ export interface Kernel {
   readonly tokens: TokenCache
   /** The addresses under which clients may have dialled this broker. */
   readonly audiences: ReadonlySet<string>
+  /** Origins of web pages that may connect. */
+  readonly pages: ReadonlySet<string>
   readonly allowCreate: boolean
   readonly startedAt: number
   /** Of the program that runs the broker, told to whoever asks how it is. */

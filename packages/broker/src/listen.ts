@@ -27,7 +27,8 @@ const maxPayload = limits.frame + 64 * 1024
 /** Opens the port: WebSocket at /ws, HTTP beside it. */
 export async function listen(port: number, host: string, door: Door): Promise<Server> {
   const upgrader = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload, skipUTF8Validation: true, clientTracking: false })
-  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 10_000, headersTimeout: 10_000 }, door.request)
+  // Whole requests may take long, an upload does; one that moves no byte is cut where it is read.
+  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 0, headersTimeout: 10_000 }, door.request)
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', (error) => door.log('info', 'socket_error', { cause: error.message }))
     const refusal = refusalOf(request, door)

@@ -5,13 +5,19 @@ import type { Presence } from './presence.ts'
 const keyChars = 43
 const wrapBytes = 88
 
-/** The recipients' keys, and one wrap for each when there are wraps. Throws `bad_recipients` or `too_many_recipients`. */
-export function parseRecipients(me: SessionPubkey, to: string, wraps: string | undefined): { keys: SessionPubkey[]; wraps: string[] } {
+/** Session keys that stand packed in a field, each once, the sender not among them. Throws `bad_recipients` or `too_many_recipients`. */
+export function parseKeys(me: SessionPubkey, to: string): SessionPubkey[] {
   const keys = (to.length === keyChars ? [to] : pieces(to, 32, 'to')) as SessionPubkey[]
   if (keys.length === 0) throw bad('to names nobody')
   if (keys.length > limits.recipients) throw new MeshError('too_many_recipients')
   if (keys.includes(me)) throw bad('to contains the sender')
   if (keys.length > 1 && new Set(keys).size !== keys.length) throw bad('to names a session twice')
+  return keys
+}
+
+/** The recipients' keys, and one wrap for each when there are wraps. Throws `bad_recipients` or `too_many_recipients`. */
+export function parseRecipients(me: SessionPubkey, to: string, wraps: string | undefined): { keys: SessionPubkey[]; wraps: string[] } {
+  const keys = parseKeys(me, to)
   if (wraps === undefined) {
     if (keys.length > 1) throw bad('several recipients need a wrap each')
     return { keys, wraps: [] }

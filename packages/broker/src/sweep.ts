@@ -1,5 +1,6 @@
 import { and, eq, lt, not, sql } from 'drizzle-orm'
 import { closeCodes, MeshError, times } from '@claudemesh/protocol'
+import { forgetFiles, sweepFiles } from './file-sweep.ts'
 import type { Kernel } from './kernel.ts'
 import { sweepKeyboxes } from './keyboxes.ts'
 import { end, tell } from './lifecycle.ts'
@@ -36,11 +37,13 @@ export function startSweep(kernel: Kernel): () => Promise<void> {
 async function sweep(kernel: Kernel, run: number): Promise<void> {
   const now = kernel.clock.now()
   endExpiredSessions(kernel, now)
+  await sweepFiles(kernel, now)
   if (run % storeEvery === 0) {
     tell(kernel, [...(await failForgotten(kernel, now)), ...(await failOld(kernel, now))])
     await removeOld(kernel, now)
     await sweepKeyboxes(kernel.db, now - times.pendingKeyboxes, now)
     await removeTombstones(kernel.db, now - times.tombstoneLife)
+    await forgetFiles(kernel, now)
   }
   kernel.meshes.sweep(kernel.nodes.bus === undefined)
 }

@@ -1,8 +1,9 @@
 import type { Back } from '@claudemesh/crypto'
 import { sql } from 'drizzle-orm'
-import { bigint, boolean, customType, index, integer, jsonb, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
+import { bigint, boolean, customType, foreignKey, index, integer, jsonb, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
 import type {
   ClientId,
+  FileId,
   InvitePubkey,
   MemberId,
   MemberPubkey,
@@ -276,6 +277,88 @@ export const memory = schema.table(
     index('memory_search_idx')
       .using('gin', t.searchVector)
       .where(sql`forgotten_at is null`),
+  ],
+)
+
+/** A record as members seal it: epoch, nonce, ciphertext. */
+export interface SealedRecord {
+  e: number
+  n: string
+  c: string
+}
+
+/** One row per file; its object is where the Blob port keeps it. Names, tags and keys are inside the sealed record or message. */
+export const file = schema.table(
+  'file',
+  {
+    meshId: meshRef(),
+    id: text('id').$type<FileId>().notNull(),
+    /** The order in which files are listed. */
+    place: bigint('place', { mode: 'number' }).notNull().generatedAlwaysAsIdentity(),
+    sizeBytes: bigint('size_bytes', { mode: 'number' }).notNull(),
+    persistent: boolean('persistent').notNull(),
+    uploadedBySession: text('uploaded_by_session').$type<SessionPubkey>().notNull(),
+    uploadedByMember: text('uploaded_by_member').$type<MemberId>().notNull(),
+    uploadedAt: millis('uploaded_at').notNull(),
+    /** Null while bytes are missing. */
+    finishedAt: millis('finished_at'),
+    /** JSON of the routes as the sender wrote them; null for the entire mesh. */
+    targetSpec: text('target_spec'),
+    record: jsonb('record').$type<SealedRecord>(),
+    /** Who sealed the record. */
+    writerHash: text('writer_hash'),
+    /** Null for a shared file. An upload under way expires, too. */
+    expiresAt: millis('expires_at'),
+    deletedAt: millis('deleted_at'),
+    /** When its object was gone as well. */
+    removedAt: millis('removed_at'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.meshId, t.id] }),
+    index('file_list_idx')
+      .on(t.meshId, t.place)
+      .where(sql`persistent and deleted_at is null`),
+    index('file_expires_idx')
+      .on(t.expiresAt)
+      .where(sql`deleted_at is null`),
+    index('file_removal_idx')
+      .on(t.deletedAt)
+      .where(sql`deleted_at is not null`),
+  ],
+)
+
+/** Who may download an attachment, and when each said to have it. */
+export const fileAudience = schema.table(
+  'file_audience',
+  {
+    meshId: text('mesh_id').$type<MeshId>().notNull(),
+    fileId: text('file_id').$type<FileId>().notNull(),
+    sessionPubkey: text('session_pubkey').$type<SessionPubkey>().notNull(),
+    memberId: text('member_id').$type<MemberId>().notNull(),
+    /** As it called itself when the file was sent. */
+    peerName: text('peer_name').notNull(),
+    readAt: millis('read_at'),
+  },
+  (t) => [
+    primaryKey({ columns: [t.meshId, t.fileId, t.sessionPubkey] }),
+    foreignKey({ columns: [t.meshId, t.fileId], foreignColumns: [file.meshId, file.id] }).onDelete('cascade'),
+  ],
+)
+
+/** Who downloaded a file, and when first. */
+export const fileAccess = schema.table(
+  'file_access',
+  {
+    meshId: text('mesh_id').$type<MeshId>().notNull(),
+    fileId: text('file_id').$type<FileId>().notNull(),
+    peerSessionPubkey: text('peer_session_pubkey').$type<SessionPubkey>().notNull(),
+    peerMemberId: text('peer_member_id').$type<MemberId>().notNull(),
+    peerName: text('peer_name').notNull(),
+    accessedAt: millis('accessed_at').notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.meshId, t.fileId, t.peerSessionPubkey] }),
+    foreignKey({ columns: [t.meshId, t.fileId], foreignColumns: [file.meshId, file.id] }).onDelete('cascade'),
   ],
 )
 

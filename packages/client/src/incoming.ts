@@ -3,6 +3,7 @@ import {
   MeshError,
   contract,
   limits,
+  type Attachment,
   type Body,
   type Clock,
   type ErrorCode,
@@ -14,6 +15,7 @@ import {
 import type { Emitter } from './emitter.ts'
 import { Gaps } from './gaps.ts'
 import type { Inbox } from './inbox.ts'
+import type { AttachedFile } from './files/types.ts'
 import { readProof, type Proof } from './proofs.ts'
 import { Receipts } from './receipts.ts'
 import type { Roster } from './roster.ts'
@@ -39,6 +41,8 @@ export interface IncomingOptions {
   readonly receipts: Receipts
   readonly events: Emitter<MeshEvents>
   allowPlaintext(): boolean
+  /** A verified message has files attached: they are remembered, and what its reader may know of them is given. */
+  attached(attachments: readonly Attachment[]): AttachedFile[]
   /** A verified message came, perhaps naming one of ours. */
   arrived(message: ReceivedMessage, policyMark: InnerMessage['pv']): void
   /** A peer says, sealed, what became of messages of ours. */
@@ -154,6 +158,7 @@ export class Incoming {
       ...(inner.re === undefined ? {} : { re: inner.re }),
       hops: inner.hops ?? 0,
       ...(push.mail ? { durable: true as const } : {}),
+      ...(inner.a ? { files: this.#o.attached(inner.a) } : {}),
       sentAt: inner.ts,
       receivedAt: now,
       verified,

@@ -2,6 +2,7 @@ import { PairKeys, ready, webRandom, type InnerMessage, type Policy } from '@cla
 import {
   MeshError,
   contract,
+  limits,
   parseGroup,
   silent,
   times,
@@ -19,6 +20,7 @@ import type { ConnectionState } from './connection-state.ts'
 import { Connection, type HelloAck } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { Memory } from './features/memory.ts'
+import { Files } from './features/files.ts'
 import { MeshKeys } from './features/keys.ts'
 import { Records } from './features/records.ts'
 import { State } from './features/state.ts'
@@ -58,6 +60,8 @@ export class Mesh implements AsyncDisposable {
   readonly keys: MeshKeys
   /** Seals and verifies what is stored. */
   readonly records: Records
+  /** Files: attached to messages, or shared with everybody. */
+  readonly files: Files
   /** The key-value state that all members share. */
   readonly state: State
   readonly #o: ConnectOptions
@@ -132,6 +136,7 @@ export class Mesh implements AsyncDisposable {
     this.state = new State(this.#kernel)
     this.invites = new Invites(this.#kernel)
     this.memory = new Memory(this.#kernel)
+    this.files = new Files(this.#kernel)
     this.#receipts = new Receipts((body) => this.#connection.notify('receipt', body))
     this.inbox = new Inbox(() => this.#incoming.pump())
     this.#directory = new Directory({ mesh, root, clock, calls: this.calls, cache: o.memberCache, revoked: () => this.#policy.current?.revoked ?? nobody })
@@ -150,6 +155,7 @@ export class Mesh implements AsyncDisposable {
       outbox: this.#outbox,
       me: () => this.me,
       policyMark: () => this.#policy.mark,
+      admit: (attachments, recipients, targetSpec) => this.files.admit(attachments, recipients, targetSpec),
     })
     this.#proofs = new Proofs((to, text) => this.#outgoing.prove(to, text), log)
     this.#incoming = new Incoming({
@@ -167,6 +173,7 @@ export class Mesh implements AsyncDisposable {
       receipts: this.#receipts,
       events: this.#events,
       allowPlaintext: () => this.#policy.current?.allow.plaintext ?? false,
+      attached: (attachments) => this.files.attached(attachments),
       arrived: (message, mark) => this.#arrived(message, mark),
       proven: (proof, by, at) => this.#proven(proof, by, at),
     })
@@ -233,8 +240,20 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** Resolves once the broker has the message: for a stored one after its commit. Survives reconnects in between; with an outbox, a broker that is away for longer than a moment gets it later. */
-  send(options: SendOptions): Promise<SendResult> {
-    return this.#outgoing.send(options)
+  async send(options: SendOptions): Promise<SendResult> {
+    const { files = [], progress, ...rest } = options
+    if (files.length === 0) return this.#outgoing.send(rest)
+    if (files.length > limits.filesPerMessage) throw new MeshError('too_large', `${files.length} files are attached, ${limits.filesPerMessage} is the limit`)
+    // What cannot be sent need not be uploaded.
+    this.resolve(options.to)
+    const attachments = await this.files.upload(files, progress)
+    try {
+      return await this.#outgoing.send({ ...rest, attachments })
+    } catch (error) {
+      // Any other error leaves open whether the message is on its way.
+      if (error instanceof MeshError && error.retry === 'never') await this.files.discard(attachments)
+      throw error
+    }
   }
 
   /** What is known of a message that this member sent. Throws `not_found`. */

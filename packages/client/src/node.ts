@@ -27,3 +27,6 @@ export const nodeDial: Dial = (url, events) => {
 
 /** Random bytes of node:crypto. */
 export const nodeRandom = (n: number): Uint8Array => new Uint8Array(randomBytes(n))
+
+export { LocalFiles, type LocalFilesOptions } from './node/local-files.ts'
+export { nodeTransfer } from './node/transfer.ts'

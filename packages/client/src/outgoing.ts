@@ -4,6 +4,7 @@ import {
   contract,
   limits,
   times,
+  type Attachment,
   type ClientId,
   type Clock,
   type Log,
@@ -40,7 +41,12 @@ export interface OutgoingOptions {
   readonly outbox: Outbox | undefined
   me(): Me
   policyMark(): [number, string] | undefined
+  /** Lets these recipients download what is attached. */
+  admit(attachments: readonly Attachment[], recipients: readonly SessionPubkey[], targetSpec?: string | string[]): Promise<void>
 }
+
+/** A message whose files are with the broker. */
+export type Sending = Omit<SendOptions, 'files' | 'progress'> & { readonly attachments?: readonly Attachment[] }
 
 const patience = 60_000
 
@@ -49,6 +55,7 @@ interface Open {
   readonly id: MessageId
   readonly to: Resolution
   readonly sealed: Sealed
+  readonly attachments: readonly Attachment[]
 }
 
 /** Seals messages and brings them to the broker, once each, over reconnects. */
@@ -65,7 +72,7 @@ export class Outgoing {
     this.#counters = new SendCounters(options.incarnation)
   }
 
-  async send(options: SendOptions): Promise<SendResult> {
+  async send(options: Sending): Promise<SendResult> {
     const { state } = this.#o.connection
     if (state.phase === 'closed') throw state.reason
     const text = options.message.toWellFormed()
@@ -161,8 +168,9 @@ export class Outgoing {
     return resolve(to, roster, this.#o.me(), { members, durable })
   }
 
-  #seal(to: Resolution, options: SendOptions, id: ClientId, kind: 'receipt' | undefined): Sealed {
+  #seal(to: Resolution, options: Sending, id: ClientId, kind: 'receipt' | undefined): Sealed {
     const mark = this.#o.policyMark()
+    const { attachments = [] } = options
     return seal({
       keys: this.#o.keys,
       counters: this.#counters,
@@ -178,6 +186,7 @@ export class Outgoing {
         ...(options.re === undefined ? {} : { re: options.re }),
         ...(options.hops === undefined || options.hops === 0 ? {} : { hops: options.hops }),
         ...(kind === undefined ? {} : { k: kind }),
+        ...(attachments.length === 0 ? {} : { a: attachments }),
         ...(mark === undefined ? {} : { pv: mark }),
       },
       random: this.#o.random,
@@ -185,12 +194,14 @@ export class Outgoing {
     })
   }
 
-  async #deliver(to: Resolution, options: SendOptions, way: 'message' | 'receipt' | 'kept'): Promise<SendResult> {
+  async #deliver(to: Resolution, options: Sending, way: 'message' | 'receipt' | 'kept'): Promise<SendResult> {
     const { key, clock, connection, outbox } = this.#o
     const id = toB64u(this.#o.random(16)) as ClientId
     const messageId = messageIdOf(key.publicKey, id)
+    const { attachments = [] } = options
+    if (attachments.length > 0) await this.#o.admit(attachments, to.recipients, to.targetSpec)
     const sealed = this.#seal(to, options, id, way === 'receipt' ? way : undefined)
-    const open = { id: messageId, to, sealed }
+    const open = { id: messageId, to, sealed, attachments }
     if (way === 'receipt') keepNewest(this.#proofs.add(messageId))
     else this.#heard.sent(messageId, new Set<MemberPubkey>(to.members.map((member) => member.key)))
     const volatile = options.volatile === true
@@ -232,7 +243,7 @@ export class Outgoing {
   }
 
   /** Adds the sessions that joined the target while the message was on its way, if their own tokens say that they belong to it. */
-  async #topUp({ id: messageId, to, sealed }: Open, ack: Ack): Promise<More | undefined> {
+  async #topUp({ id: messageId, to, sealed, attachments }: Open, ack: Ack): Promise<More | undefined> {
     if (to.direct || ack.missing.length === 0) return undefined
     const already = new Set(to.recipients)
     for (const frame of ack.missing) this.#o.roster.update(frame, ack.tokens)
@@ -243,6 +254,7 @@ export class Outgoing {
       .map((peer) => peer.session)
     if (peers.length === 0) return undefined
     try {
+      if (attachments.length > 0) await this.#o.admit(attachments, peers)
       const more = (await this.#o.connection.ask(contract.messages.sendMore, { messageId, ...sealed.topUp(peers) })) as Ack
       return { ack: more, peers }
     } catch (error) {
@@ -270,7 +282,7 @@ export class Outgoing {
 type Frame = ReturnType<typeof frameOf>
 
 /** The ciphertext last: brokers pass it on without parsing it. */
-function frameOf({ targetSpec, members }: Resolution, { nonce, to, wraps, ciphertext }: Sealed, { priority = 'next', volatile }: SendOptions) {
+function frameOf({ targetSpec, members }: Resolution, { nonce, to, wraps, ciphertext }: Sealed, { priority = 'next', volatile }: Sending) {
   return {
     targetSpec,
     priority,

@@ -20,6 +20,8 @@ import type {
   Status,
 } from '@claudemesh/protocol'
 import type { Dial } from './dial.ts'
+import type { AttachedFile, FileSource, Progress } from './files/types.ts'
+import type { Transfer } from './transfer.ts'
 import type { ConnectionState } from './connection-state.ts'
 import type { StatePin } from './state-seen.ts'
 
@@ -144,6 +146,8 @@ export interface ConnectOptions {
   readonly log?: Log
   readonly dial: Dial
   readonly random?: Random
+  /** How files travel; without it they do not. */
+  readonly transfer?: Transfer
   readonly policyPin?: PolicyPin
   readonly statePin?: StatePin
   readonly memoryCache?: MemoryCache
@@ -219,6 +223,8 @@ export interface ReceivedMessage {
   readonly hops: number
   /** It was mail for this member, sealed to the member key: without the forward secrecy of a session. */
   readonly durable?: true
+  /** Attached files, their names made harmless; `files.find` knows the rest. */
+  readonly files?: readonly AttachedFile[]
   readonly sentAt: number
   readonly receivedAt: number
   /** False only for plaintext in a mesh whose signed policy allows it. */
@@ -257,6 +263,9 @@ export interface SendOptions {
   readonly volatile?: boolean
   /** A name that nobody online bears, but a member does, is mail for that member's next session; kept for seven days. */
   readonly durable?: boolean
+  /** Files for the recipients alone. */
+  readonly files?: readonly FileSource[]
+  readonly progress?: Progress
 }
 
 export interface SendResult {

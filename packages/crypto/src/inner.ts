@@ -1,4 +1,14 @@
-import { limits, MeshError, type ClientId, type MeshId, type Priority, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
+import {
+  attachment,
+  limits,
+  MeshError,
+  type Attachment,
+  type ClientId,
+  type MeshId,
+  type Priority,
+  type RecipientPubkey,
+  type SessionPubkey,
+} from '@claudemesh/protocol'
 import { z } from 'zod'
 import { decodeText, encodeText } from './sodium.ts'
 
@@ -16,6 +26,8 @@ export interface InnerMessage {
   readonly hops?: number | undefined
   /** What it is when it is no message for a reader: `receipt` tells the sender what was shown. */
   readonly k?: string | undefined
+  /** The files attached. */
+  readonly a?: readonly Attachment[] | undefined
   /** The sender's policy: version and beginning of its hash. */
   readonly pv?: readonly [number, string] | undefined
 }
@@ -43,6 +55,7 @@ const form = z.object({
   re: z.string().max(64).optional(),
   hops: counter.optional(),
   k: z.string().max(16).optional(),
+  a: z.array(attachment).min(1).max(limits.filesPerMessage).optional(),
   pv: z.tuple([counter, z.string().max(43)]).optional(),
   r: z.string().optional(),
   c: counter.optional(),
@@ -51,8 +64,8 @@ const form = z.object({
 /** The message as it is sealed. Throws `too_large` for a text over 64 KiB. */
 export function encodeInner(o: Inner): Uint8Array {
   if (encodeText(o.b).length > limits.message) throw new MeshError('too_large', `the message is over ${limits.message} bytes; send it in parts`)
-  const { m, f, to, id, ts, p, b, re, hops, k, pv, r, c } = o
-  return encodeText(JSON.stringify({ v: 1, m, f, to, id, ts, p, b, re, hops, k, pv, r, c }))
+  const { m, f, to, id, ts, p, b, re, hops, k, a, pv, r, c } = o
+  return encodeText(JSON.stringify({ v: 1, m, f, to, id, ts, p, b, re, hops, k, a, pv, r, c }))
 }
 
 /** Reads what `encodeInner` wrote. Throws `bad_version` for anything that is not a message of version 1. */

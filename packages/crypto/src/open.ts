@@ -54,8 +54,8 @@ export function open(push: Envelope, o: OpenOptions): Opened {
   checkBinding(inner, push)
   checkAge(inner.ts, o.now, session.exp)
   o.windows.accept(push.senderPubkey, counter)
-  const { to, id, ts, p, b, re, hops, k, pv } = inner
-  const optional = { ...(re !== undefined && { re }), ...(hops !== undefined && { hops }), ...(k !== undefined && { k }), ...(pv && { pv }) }
+  const { to, id, ts, p, b, re, hops, k, a, pv } = inner
+  const optional = { ...(re !== undefined && { re }), ...(hops !== undefined && { hops }), ...(k !== undefined && { k }), ...(a && { a }), ...(pv && { pv }) }
   return { verified: true, inner: { to, id, ts, p, b, ...optional }, counter }
 }
 

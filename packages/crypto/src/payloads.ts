@@ -88,8 +88,20 @@ const policy = z
   .refine((o) => (o.back !== undefined) === (o.epoch ?? 1) > 1, 'expected a way back from every epoch but the first')
   .refine((o) => (o.back?.h !== undefined) === (o.epoch ?? 1) > 2, 'expected the hash of the way back before')
 
+const http = z.object({
+  t: z.literal('http'),
+  m: mesh,
+  k: sessionPub,
+  aud: z.string(),
+  mth: z.enum(['GET', 'HEAD', 'PUT']),
+  path: z.string(),
+  size: z.int().nonnegative(),
+  ts: millis,
+  n: z.string().regex(/^[A-Za-z0-9_-]{22}$/),
+})
+
 /** The payload of every kind of token, and whether the certified key counter-signs it. */
-export const payloads = { member, invite, session, presence, policy, state, memory, file }
+export const payloads = { member, invite, session, presence, policy, state, memory, file, http }
 
 export type TokenType = keyof typeof payloads
 export type Payload<T extends TokenType> = z.infer<(typeof payloads)[T]>

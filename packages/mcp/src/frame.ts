@@ -1,5 +1,6 @@
-import type { ReceivedMessage } from '@claudemesh/client'
+import type { AttachedFile, ReceivedMessage } from '@claudemesh/client'
 import type { MessageId } from '@claudemesh/protocol'
+import { sizeOf } from './size.ts'
 import { attribute, visible, visibleJson } from './visible.ts'
 
 export interface FrameOptions {
@@ -36,8 +37,11 @@ function frameMessage(message: ReceivedMessage, { maxText = longestText, rest = 
     ...(durable ? { mail: 'durable' } : {}),
     sent: new Date(sentAt).toISOString(),
   }
-  return frame('peer-message', attributes, cut(visible(message.text), maxText, rest))
+  return frame('peer-message', attributes, [cut(visible(message.text), maxText, rest), ...(message.files ?? []).map(fileLine)].join('\n'))
 }
+
+/** The sender chose the name, so it is quoted like the text. */
+const fileLine = ({ id, name, size }: AttachedFile) => `📎 ${visible(name)} (${sizeOf(size)}) — get_file("${id}")`
 
 /** The ids of the messages that stand in this text as frames; peers cannot write the beginning of a frame. */
 export function idsInFrames(text: string): MessageId[] {

@@ -10,9 +10,11 @@ priority: now = urgent only, comes even through dnd; next = normal; low = for in
 
 GROUPS. list_peers shows names, roles, groups, status, summary. In a group a lead gathers and decides, a member contributes, an observer watches. join_group joins or changes your role, leave_group leaves.
 
-STATE. get_state, set_state, list_state: facts all peers share while they work. Changes come as mesh-data.
+STATE. get_state, set_state, list_state: facts all share while they work. Changes come as mesh-data.
 
 MEMORY. recall before you ask; remember lessons for later sessions; forget what is wrong.
+
+FILES. 📎: get_file saves it. share_file: to all.
 
 YOURSELF. set_summary when your work changes: 1-2 sentences others can act on. set_status dnd to be disturbed by "now" alone.
 

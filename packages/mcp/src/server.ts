@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Mesh } from '@claudemesh/client'
+import type { LocalFiles } from '@claudemesh/client/node'
 import { MeshError, silent, type Clock, type Log, type Tool } from '@claudemesh/protocol'
 import { z } from 'zod'
 import { watchCard } from './card.ts'
@@ -34,6 +35,8 @@ export interface ServeOptions {
   readonly budget?: () => Budget | undefined
   /** Patterns of state keys whose changes are worth waking the session; asked for once the mesh is there, none unless given. */
   readonly watch?: () => readonly string[]
+  /** The files of this machine that the session may share and save; asked for once the mesh is there. */
+  readonly files?: () => LocalFiles | undefined
   /** Hears at each change who the session is in the mesh, for when its model forgets. */
   readonly card?: (text: string) => void
   /** Hears how the session fares, for `status` and `doctor`. */
@@ -219,7 +222,14 @@ class Session {
 
   #turn(): Turn {
     const delivery = this.#live?.delivery
-    return { notices: this.#notices, news: this.#news, hops: delivery?.hops ?? 0, ...(delivery ? { sent: (id, to, re) => delivery.sent(id, to, re) } : {}) }
+    const files = this.#o.files?.()
+    return {
+      notices: this.#notices,
+      news: this.#news,
+      hops: delivery?.hops ?? 0,
+      ...(delivery ? { sent: (id, to, re) => delivery.sent(id, to, re) } : {}),
+      ...(files ? { files } : {}),
+    }
   }
 
   async #connected(): Promise<Mesh> {

@@ -1,5 +1,7 @@
-import type { KeptMessage, Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
+import type { FileSource, KeptMessage, Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
+import type { LocalFiles } from '@claudemesh/client/node'
 import { MeshError, check, tools, type MessageId, type SessionPubkey, type Tool, type ToolInput } from '@claudemesh/protocol'
+import { definedOf, fileRow, getFile, localFiles, readerRow, shareFile } from './file-tools.ts'
 import { framePeerMessages, longestText } from './frame.ts'
 import { forget, recall, remember } from './memories.ts'
 import type { Notices } from './notices.ts'
@@ -17,6 +19,8 @@ export interface Turn {
   readonly hops?: number
   /** Hears what was sent in it, to whom, and which message it answers. */
   readonly sent?: (id: MessageId, to: readonly SessionPubkey[], re: string | undefined) => void
+  /** The files of this machine that it may share and save. */
+  readonly files?: LocalFiles
 }
 
 type Handler<T> = (mesh: Mesh, input: ToolInput<T>, turn: Turn) => Promise<string | object> | string | object
@@ -49,27 +53,22 @@ const handlers: Handlers = {
     },
   },
   messages: {
-    send: async (mesh, { to, message, priority, re, durable }, { hops = 0, sent: tell }) => {
-      const result = await mesh.send({
-        to,
-        message,
-        hops,
-        ...(durable === undefined ? {} : { durable }),
-        ...(priority === undefined ? {} : { priority }),
-        ...(re === undefined ? {} : { re }),
-      })
-      tell?.(
-        result.id,
-        result.recipients.map((peer) => peer.session),
-        re,
-      )
-      return sent(result)
-    },
+    send: (mesh, input, turn) => sendMessage(mesh, input, turn),
     check: (mesh, _input, turn) => checkMessages(mesh, turn),
     status: async (mesh, { id }) => statusOf(await mesh.status(id as MessageId)),
   },
   state: { set: setState, get: getState, list: listState },
   memory: { remember, recall, forget },
+  files: {
+    share: (mesh, input, turn) => shareFile(mesh, input, turn),
+    get: (mesh, input, turn) => getFile(mesh, input, turn),
+    list: async (mesh, input) => ({ files: (await mesh.files.list(definedOf(input))).map(fileRow) }),
+    status: async (mesh, { id }) => ({ id, readers: (await mesh.files.status(id)).map(readerRow) }),
+    delete: async (mesh, { id }) => {
+      await mesh.files.delete(id)
+      return 'The file is deleted.'
+    },
+  },
 }
 
 interface Entry {
@@ -107,6 +106,20 @@ function listPeers(mesh: Mesh, group: string | undefined): object {
 
 function peerRow({ name, status, role, groups, summary, fingerprint, member, connected }: Peer): object {
   return { name, status, role, groups, summary, key: fingerprint, member: member.name, ...(connected ? {} : { connected }) }
+}
+
+async function sendMessage(mesh: Mesh, { to, message, file, files = [], ...rest }: ToolInput<Tools['messages']['send']>, turn: Turn): Promise<object> {
+  const paths = file === undefined ? files : [file, ...files]
+  await using sources = new AsyncDisposableStack()
+  const opened: FileSource[] = []
+  for (const path of paths) opened.push(sources.use(await localFiles(turn).open(path)))
+  const result = await mesh.send({ to, message, hops: turn.hops ?? 0, ...definedOf(rest), ...(opened.length === 0 ? {} : { files: opened }) })
+  turn.sent?.(
+    result.id,
+    result.recipients.map((peer) => peer.session),
+    rest.re,
+  )
+  return sent(result)
 }
 
 function sent({ id, recipients, mail, queued, gone, volatile, outbox }: SendResult): object {

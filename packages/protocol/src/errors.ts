@@ -72,9 +72,9 @@ export const errors = {
   bad_record: row('The stored record is not signed by the session it names, or not of the form it claims.'),
   bad_invite_link: row('The invite link is incomplete or damaged; copy it again.'),
   // files
+  forbidden: row('Only the member it belongs to may do that, or an admin.'),
   storage_full: row('The broker’s storage has no room left.', 'later'),
   storage_unavailable: row('The broker’s storage does not answer.', 'later'),
-  quota_full: row('The mesh has used up what it may store; delete something first.'),
   wrong_offset: row('The bytes do not continue where the upload stands; ask for the offset again.', 'later'),
   upload_incomplete: row('The object does not have all its bytes yet, or more than were declared.'),
   file_damaged: row('The object is not the one that was shared: changed, cut short or extended on the way. Nothing was kept.'),

@@ -1,6 +1,7 @@
 export { silent, systemClock, type Clock, type Log, type LogLevel } from './ambient.ts'
 export { contract, tools, type Contract } from './contract.ts'
 export { inviteDeposit } from './features/session.ts'
+export { attachment, type Attachment } from './features/files.ts'
 export { sealedReceipt } from './features/messages.ts'
 export type { Body, Event, Feature, Input, Member, Notice, Output, Phase, Request, Tool, ToolInput } from './define.ts'
 export { MeshError, errors, isErrorCode, type ErrorCode, type Retry } from './errors.ts'

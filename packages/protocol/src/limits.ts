@@ -37,6 +37,18 @@ export const limits = {
   stateKeys: 10_000,
   stateBytes: 16 * 1024 * 1024,
   statePerPage: 200,
+  /** Plain bytes of one file. */
+  file: 4 * 1024 ** 3,
+  /** Bytes of one sealed object. */
+  object: 4 * 1024 ** 3 + 2 * 1024 ** 2,
+  /** Bytes of all objects of a mesh. */
+  filesPerMesh: 5 * 1024 ** 3,
+  filesPerMessage: 16,
+  filesPerPage: 100,
+  uploadsPerSession: 64,
+  transfersPerSession: 8,
+  fileNameBytes: 120,
+  mimeChars: 100,
   queuedPerSession: 1000,
   queuedBytesPerSession: 16 * 1024 * 1024,
   /** UTF-8 bytes of a memory's text. */
@@ -78,6 +90,11 @@ export const times = {
   /** A deleted state key keeps its row this long. */
   tombstoneLife: 30 * 24 * 3_600_000,
   inviteLife: 24 * 3_600_000,
+  attachmentLife: 24 * 3_600_000,
+  /** An upload that nobody goes on with is given up. */
+  uploadLife: 3_600_000,
+  /** A transfer that moves no byte for this long is cut. */
+  transferIdle: 60_000,
 } as const
 
 /** WebSocket close codes beyond the standard ones. */

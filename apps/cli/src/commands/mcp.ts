@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
+import type { LocalFiles } from '@claudemesh/client/node'
 import { Rewake, serveMcp, serveStandby, type Budget, type Ledger } from '@claudemesh/mcp'
 import type { Context } from '../context.ts'
 import { sessionMark } from '../launch/environment.ts'
@@ -29,6 +30,7 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   let ledger: Ledger | undefined
   let budget: Budget | undefined
   let watch: readonly string[] = []
+  let files: LocalFiles | undefined
   const server = await serveMcp({
     mesh: async () => {
       session = import('../session/model-session.ts').then((module) => module.connectModel(context, flags, { persist: true, showsMail: true, folder }))
@@ -36,12 +38,14 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
       ledger = connected.ledger
       budget = connected.budget
       watch = connected.watch
+      files = connected.files
       return connected.mesh
     },
     ledger: () => ledger,
     budget: () => budget,
     ...(folder === undefined ? {} : { card: keepCard(join(folder, cardFile)), vitals: vitalsWriter(folder, context) }),
     watch: () => watch,
+    files: () => files,
     registry,
     inbox: () => findInbox(context.env, registry),
     ...(flags.channel ? { channel: true } : {}),

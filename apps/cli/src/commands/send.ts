@@ -10,6 +10,7 @@ import { parsePersona } from '../launch/persona.ts'
 import type { Output, Result } from '../output.ts'
 import { withOrWithoutBroker } from '../session/connect.ts'
 import { DeliveryWatch, type WaitedFor } from '../session/delivery-watch.ts'
+import { sources } from '../session/sources.ts'
 
 export interface SendFlags {
   readonly mesh?: string
@@ -17,6 +18,7 @@ export interface SendFlags {
   readonly name?: string
   readonly priority?: Priority
   readonly durable?: boolean
+  readonly file?: readonly string[]
   readonly wait: 'stored' | WaitedFor
 }
 
@@ -26,9 +28,10 @@ export async function send(context: Context, output: Output, to: readonly string
   const entry = pickMesh(loadConfig(context.home), flags.mesh)
   await withOrWithoutBroker(context, entry, parsePersona(flags, entry.name), async (mesh) => {
     using watch = new DeliveryWatch(mesh)
+    await using files = await sources(context, output, flags.file ?? [])
     for await (const message of messages(context, text, flags.lines === true)) {
       const sent = await mesh
-        .send({ to, message, ...(flags.priority ? { priority: flags.priority } : {}), ...(flags.durable ? { durable: true } : {}) })
+        .send({ to, message, ...(flags.priority ? { priority: flags.priority } : {}), ...(flags.durable ? { durable: true } : {}), ...files.attached })
         .catch(explain(mesh, entry.slug))
       const recipients = [...sent.recipients.map((recipient) => recipient.session), ...sent.mail.map(({ member }) => member)]
       if (flags.wait !== 'stored' && !sent.outbox) await watch.until(flags.wait, sent.id, recipients, mesh)

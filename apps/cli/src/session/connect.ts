@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { homedir } from 'node:os'
 import { Mesh, type ConnectOptions } from '@claudemesh/client'
-import { nodeDial, nodeRandom } from '@claudemesh/client/node'
+import { LocalFiles, nodeDial, nodeRandom, nodeTransfer } from '@claudemesh/client/node'
 import { ready, sessionKey } from '@claudemesh/crypto'
 import type { Context } from '../context.ts'
 import type { MeshEntry } from '../home/config.ts'
@@ -40,6 +41,7 @@ async function optionsOf({ home, clock }: Pick<Context, 'home' | 'clock'>, entry
     clock,
     dial: nodeDial,
     random: nodeRandom,
+    transfer: nodeTransfer,
     policyPin: policyPin(home, entry.mesh),
     statePin: statePin(home, entry.mesh),
     memoryCache: memoryCache(home, entry.mesh),
@@ -49,6 +51,9 @@ async function optionsOf({ home, clock }: Pick<Context, 'home' | 'clock'>, entry
     ...extras,
   }
 }
+
+/** The files of this machine, as sessions of this user may share and save them. */
+export const localFilesOf = ({ cwd, home }: Pick<Context, 'cwd' | 'home'>): LocalFiles => new LocalFiles({ cwd, home: homedir(), own: [home] })
 
 /** A session key that no other process will ever have. */
 async function freshSession(): Promise<ConnectOptions['session']> {

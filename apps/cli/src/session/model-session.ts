@@ -1,5 +1,6 @@
 import type { Mesh } from '@claudemesh/client'
 import { fromB64u, ready, sessionKey } from '@claudemesh/crypto'
+import type { LocalFiles } from '@claudemesh/client/node'
 import type { Budget, Ledger } from '@claudemesh/mcp'
 import type { MessageId } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
@@ -9,7 +10,7 @@ import { pickMesh } from '../home/meshes.ts'
 import { fetchHandover, type Handover } from '../launch/handover.ts'
 import { parsePersona, type Persona } from '../launch/persona.ts'
 import { keepAttributes, loadAttributes } from './attributes-file.ts'
-import { connectMesh } from './connect.ts'
+import { connectMesh, localFilesOf } from './connect.ts'
 import { ledgerFile } from './ledger-file.ts'
 
 /** Which session an MCP server serves. */
@@ -31,6 +32,8 @@ export interface ModelSession {
   readonly budget: Budget
   /** Patterns of state keys whose changes wake it. */
   readonly watch: readonly string[]
+  /** The files of the folder it works in. */
+  readonly files: LocalFiles
 }
 
 interface Options {
@@ -52,12 +55,13 @@ async function connectPlain(context: Context, flags: SessionFlags, { persist, sh
   const budget = loadBudget(context.home, entry.slug)
   const persona = earlier(folder) ?? parsePersona(flags, entry.name)
   const watch = flags.watch ?? []
-  if (folder === undefined) return { mesh: await connectMesh(context, entry, persona, { persist, showsMail }), budget, watch }
+  const files = localFilesOf(context)
+  if (folder === undefined) return { mesh: await connectMesh(context, entry, persona, { persist, showsMail }), budget, watch, files }
   const { kept, record } = ledgerFile(folder)
   const mesh = await connectMesh(context, entry, persona, { persist, showsMail, shown: kept.shown as MessageId[] })
   mesh.on('surfaced', (surfaced) => record({ surfaced }))
   keepAttributes(mesh, folder)
-  return { mesh, ledger: { offered: kept.offered as MessageId[], transcript: kept.transcript, record }, budget, watch }
+  return { mesh, ledger: { offered: kept.offered as MessageId[], transcript: kept.transcript, record }, budget, watch, files }
 }
 
 async function connectLaunched(context: Context, socket: string, { persist, showsMail, folder }: Options): Promise<ModelSession> {
@@ -71,7 +75,8 @@ async function connectLaunched(context: Context, socket: string, { persist, show
   mesh.on('surfaced', (surfaced) => record({ surfaced }))
   mesh.on('connection', ({ phase }) => phase === 'closed' && done())
   if (folder !== undefined) keepAttributes(mesh, folder)
-  return { mesh, ledger: { offered: offered as MessageId[], transcript, record }, budget, watch: handover.watch ?? [] }
+  const files = localFilesOf({ ...context, home: handover.home })
+  return { mesh, ledger: { offered: offered as MessageId[], transcript, record }, budget, watch: handover.watch ?? [], files }
 }
 
 const earlier = (folder: string | undefined) => (folder === undefined ? undefined : loadAttributes(folder))

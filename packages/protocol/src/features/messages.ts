@@ -120,6 +120,8 @@ export const messageTools = {
         .describe(
           'If nobody online bears the name but a member does, keep it up to 7 days for their next session. Sealed to their lasting member key: less forward secrecy',
         ),
+      file: z.string().min(1).max(4096).optional().describe('A file to attach, for the recipients alone'),
+      files: z.array(z.string().min(1).max(4096)).min(1).max(limits.filesPerMessage).optional().describe('Several files to attach'),
     },
   }),
   check: tool('check_messages', {

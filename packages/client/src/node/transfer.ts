@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { request as plainRequest, type ClientRequest, type IncomingMessage } from 'node:http'
+import { request as tlsRequest } from 'node:https'
+import { MeshError, times } from '@claudemesh/protocol'
+import type { Answer, Transfer } from '../transfer.ts'
+
+/** Files over node:http, hashed by OpenSSL. */
+export const nodeTransfer: Transfer = {
+  put: async (url, headers, size, body) => {
+    const request = open(url, 'PUT', { ...headers, 'content-length': String(size), 'content-type': 'application/octet-stream' })
+    const answer = answerOf(request)
+    const { answered } = answer
+    // A refusal may come while bytes are still on their way; then they need not go.
+    let refused = false
+    answered.then(
+      () => (refused = true),
+      () => (refused = true),
+    )
+    try {
+      for await (const piece of body) {
+        if (refused) break
+        if (!request.write(piece)) await Promise.race([once(request, 'drain'), answered])
+      }
+      if (!refused) request.end()
+      return await answer.whole(await answered)
+    } catch (error) {
+      request.destroy()
+      throw asUnavailable(error)
+    }
+  },
+  get: async (url, headers) => {
+    const request = open(url, 'GET', headers)
+    request.end()
+    const response = await answerOf(request).answered.catch((error: unknown) => {
+      throw asUnavailable(error)
+    })
+    return { status: response.statusCode ?? 0, body: piecesOf(response) }
+  },
+  sha256: () => createHash('sha256'),
+}
+
+function open(url: string, method: string, headers: Readonly<Record<string, string>>): ClientRequest {
+  const request = (url.startsWith('https:') ? tlsRequest : plainRequest)(url, { method, headers, agent: false })
+  request.setTimeout(times.transferIdle, () => request.destroy(new Error('it went silent')))
+  return request
+}
+
+function answerOf(request: ClientRequest) {
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    request.once('response', resolve)
+    request.on('error', reject)
+  })
+  const whole = async (response: IncomingMessage): Promise<Answer> => {
+    const pieces: Uint8Array[] = []
+    for await (const piece of piecesOf(response)) pieces.push(piece)
+    request.destroy()
+    return { status: response.statusCode ?? 0, body: piecesIn(pieces) }
+  }
+  return { answered, whole }
+}
+
+async function* piecesOf(response: IncomingMessage): AsyncGenerator<Uint8Array, void> {
+  try {
+    for await (const piece of response) yield piece as Uint8Array
+  } catch (error) {
+    throw asUnavailable(error)
+  }
+}
+
+async function* piecesIn(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void> {
+  yield* pieces
+}
+
+/** What the file, its seal or its reader said stays; the rest is the line's doing. */
+function asUnavailable(error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  if (error instanceof MeshError || code === undefined ? !(error instanceof Error && /aborted|silent|socket/i.test(error.message)) : !lines.has(code))
+    return error
+  return new MeshError('unavailable', `the transfer was cut: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+}
+
+const lines = new Set([
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EAI_AGAIN',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_DESTROYED',
+  'HPE_INVALID_EOF_STATE',
+])
