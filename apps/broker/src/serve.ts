@@ -35,6 +35,6 @@ export function serve(config: Config, { clock, log, version, migrations }: Surro
         ...(nodeId === undefined ? {} : { node: nodeId }),
       }),
     )
-    return { port: broker.port, url: broker.url }
+    return { port: broker.port, url: broker.url, figures: () => broker.figures() }
   })
 }

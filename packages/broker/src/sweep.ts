@@ -7,6 +7,7 @@ import { rows } from './sql.ts'
 import { removeTombstones } from './state-rows.ts'
 import * as tables from './tables.ts'
 import { settledColumns, type Settled } from './statements.ts'
+import { causeOf } from './cause.ts'
 
 const every = 60_000
 // The store is swept once an hour, at the first run and then at every sixtieth.
@@ -21,7 +22,7 @@ export function startSweep(kernel: Kernel): () => Promise<void> {
   const schedule = () => {
     cancel = kernel.clock.after(every, () => {
       running = sweep(kernel, run++)
-        .catch((error: unknown) => kernel.log('error', 'sweep_failed', { cause: String(error) }))
+        .catch((error: unknown) => kernel.log('error', 'sweep_failed', { cause: causeOf(error) }))
         .then(() => (stopped ? undefined : schedule()))
     })
   }
@@ -42,6 +43,7 @@ async function sweep(kernel: Kernel, run: number): Promise<void> {
     await sweepKeyboxes(kernel.db, now - times.pendingKeyboxes, now)
     await removeTombstones(kernel.db, now - times.tombstoneLife)
   }
+  kernel.limiter.sweep(kernel.meshes.all(), now)
   kernel.meshes.sweep(kernel.nodes.bus === undefined)
 }
 
