@@ -45,6 +45,8 @@ export interface BrokerOptions {
   readonly greetings?: Partial<GreetingCaps>
   /** Of the program that runs it; `/healthz` tells it. */
   readonly version?: string
+  /** How many proxies stand in front and add to X-Forwarded-For; addresses are counted as the outermost of them names them. Default: 0. */
+  readonly proxies?: number
   /** How much anybody may ask, or false for no limit. Default: `defaultRates`. */
   readonly rates?: Rates | false
   /** The longest delay of the event loop since the last call, in milliseconds; with it the broker sheds load when it is late. */
@@ -145,11 +147,12 @@ class Running implements Broker {
   async start(): Promise<void> {
     await this.#claim()
     await this.#join()
-    const { port = 0, host = '127.0.0.1', origins, pages = [], greetings } = this.#options
+    const { port = 0, host = '127.0.0.1', origins, pages = [], greetings, proxies = 0 } = this.#options
     this.#server = await listen(port, host, {
       log: this.#kernel.log,
       caps: { total: 4096, perAddress: 1024, ...greetings },
       pages: new Set(pages),
+      proxies,
       greeting: (address) => ({ total: this.#greeting, perAddress: this.#greetings.get(address) ?? 0 }),
       connected: (ws, socket, address) => this.#connected(ws, socket, address),
       request: (request, response) => void answerHttp(this.#kernel, request, response),

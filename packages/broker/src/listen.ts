@@ -13,6 +13,8 @@ export interface GreetingCaps {
 export interface Door {
   readonly log: Log
   readonly caps: GreetingCaps
+  /** How many proxies stand in front. */
+  readonly proxies: number
   /** Origins of pages that may connect; command-line clients send none. */
   readonly pages: ReadonlySet<string>
   /** Connections in greeting, in all and from one address. */
@@ -36,7 +38,7 @@ export async function listen(port: number, host: string, door: Door): Promise<Se
       socket.end(`HTTP/1.1 ${refusal}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
       return
     }
-    upgrader.handleUpgrade(request, socket, head, (ws) => door.connected(ws, socket, addressOf(request)))
+    upgrader.handleUpgrade(request, socket, head, (ws) => door.connected(ws, socket, addressOf(request, door.proxies)))
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -54,8 +56,13 @@ function refusalOf(request: IncomingMessage, door: Door): string | undefined {
   if ((request.url ?? '').split('?')[0] !== '/ws') return '404 Not Found'
   const { origin } = request.headers
   if (origin !== undefined && !door.pages.has(origin)) return '403 Forbidden'
-  const { total, perAddress } = door.greeting(addressOf(request))
+  const { total, perAddress } = door.greeting(addressOf(request, door.proxies))
   return total >= door.caps.total || perAddress >= door.caps.perAddress ? '503 Service Unavailable' : undefined
 }
 
-const addressOf = (request: IncomingMessage): string => request.socket.remoteAddress ?? ''
+/** Who is at the other end: so many proxies in front each add the address they were called from. */
+function addressOf(request: IncomingMessage, proxies: number): string {
+  const told = [request.headers['x-forwarded-for'] ?? []].flat().join(',').split(',')
+  const named = proxies > 0 ? told.at(-proxies)?.trim() : undefined
+  return named || (request.socket.remoteAddress ?? '')
+}

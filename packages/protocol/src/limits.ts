@@ -12,7 +12,7 @@ export const limits = {
   /** Groups that live sessions of one mesh are in. */
   groupsPerMesh: 256,
   members: 10_000,
-  /** Invites of a mesh that have not expired. */
+  /** Invites of a mesh that can still be used. */
   invites: 1000,
   recipients: 2048,
   targets: 64,
