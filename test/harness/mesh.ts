@@ -1,4 +1,4 @@
-import { createBroker, type Broker } from '@claudemesh/broker'
+import { createBroker, type Broker, type BrokerOptions } from '@claudemesh/broker'
 import { createMesh, enrol, Mesh, type ConnectOptions, type CreatedMesh, type Dial, type GroupRole, type Identity } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
 import { ready, sessionKey, type SessionKey } from '@claudemesh/crypto'
@@ -126,10 +126,10 @@ async function atRest(peer: TestPeer): Promise<void> {
 }
 
 /** `await using mesh = await testMesh()`: a broker of its own, a mesh of its own, one embedded store per test file. */
-export async function testMesh(options: { clock?: TestClock; tap?: Parameters<typeof createBroker>[0]['tap'] } = {}): Promise<TestMesh> {
+export async function testMesh(options: { clock?: TestClock } & Pick<BrokerOptions, 'tap' | 'rates'> = {}): Promise<TestMesh> {
   await ready()
-  const clock = options.clock ?? new TestClock()
-  const broker = await createBroker({ store: await testStore(), port: 0, clock, ...(options.tap ? { tap: options.tap } : {}) })
+  const { clock = new TestClock(), ...others } = options
+  const broker = await createBroker({ store: await testStore(), port: 0, clock, ...others })
   const founder = await createMesh({ url: `${broker.url}/ws`, slug: 'dev-team', name: 'Founder', clock, dial: nodeDial, random: nodeRandom })
   await using admin = await Mesh.connect({
     url: `${broker.url}/ws`,

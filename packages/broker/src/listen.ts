@@ -29,7 +29,7 @@ const maxPayload = limits.frame + 64 * 1024
 /** Opens the port: WebSocket at /ws, HTTP beside it. */
 export async function listen(port: number, host: string, door: Door): Promise<Server> {
   const upgrader = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload, skipUTF8Validation: true, clientTracking: false })
-  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 10_000, headersTimeout: 10_000 }, door.request)
+  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 10_000, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 }, door.request)
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', (error) => door.log('info', 'socket_error', { cause: error.message }))
     const refusal = refusalOf(request, door)
