@@ -24,7 +24,7 @@ function asking(through: (ask: () => Promise<unknown>) => Promise<unknown>): Sto
 
 test('a broker whose parts answer is alive and ready', async () => {
   await using broker = await createBroker({ store, clock: new TestClock() })
-  expect(await get(broker, '/healthz')).toMatchObject({ status: 200, text: '{"ok":true}' })
+  expect(await get(broker, '/healthz')).toMatchObject({ status: 200, text: expect.stringContaining('"ok":true') as string })
   expect(await get(broker, '/readyz')).toMatchObject({ status: 200, text: '{"ready":true,"broker":"ok","store":"ok"}' })
   expect(await get(broker, '/metrics')).toMatchObject({ status: 404 })
 })

@@ -57,7 +57,13 @@ test('a message to three counts three recipients; what is larger than the bucket
   const { broker, mesh, clock } = await at(tight('session', 'recipients', 4))
   const peers = [await mesh.peer('Alice'), await mesh.peer('Bob'), await mesh.peer('Carol'), await mesh.peer('Dave')] as const
   const [alice, ...others] = peers
-  const send = (n: number) => alice.wire.ask(alice.sendFrame(others.slice(0, n).map((peer) => peer.key), 'hello'))
+  const send = (n: number) =>
+    alice.wire.ask(
+      alice.sendFrame(
+        others.slice(0, n).map((peer) => peer.key),
+        'hello',
+      ),
+    )
   expect(await send(3)).toMatchObject({ type: 'ack', queued: 3 })
   expect(await send(2)).toMatchObject({ ...refused, message: 'too many recipients from this session: try again in 1 s' })
   expect(await send(1)).toMatchObject({ type: 'ack', queued: 1 })
@@ -102,7 +108,9 @@ test.each([
   expect((await ask(alice, carol)).type).not.toBe('error')
   const spent = { session: [alice], member: [alice, twin], mesh: [alice, twin, carol] }[scope]
   for (const peer of [alice, twin, carol])
-    expect(await ask(peer, peer === alice ? carol : alice)).toEqual(spent.includes(peer) ? expect.objectContaining(limited) : expect.not.objectContaining({ type: 'error' }))
+    expect(await ask(peer, peer === alice ? carol : alice)).toEqual(
+      spent.includes(peer) ? expect.objectContaining(limited) : expect.not.objectContaining({ type: 'error' }),
+    )
   expect((await ask(eve, mallory)).type).not.toBe('error')
   for (const peer of Object.values(peers)) await peer[Symbol.asyncDispose]()
   await broker[Symbol.asyncDispose]()

@@ -54,8 +54,14 @@ export function configFrom(env: Readonly<Record<string, string | undefined>>): C
 }
 
 /** The settings as they may be shown: what an address holds as user, password and options is left out, and the rates that hold are spelled out. */
-export function shown({ metricsToken, rates = defaultRates, ...config }: Config): Omit<Config, 'metricsToken'> {
-  return { ...config, rates, storeUrl: bare(config.storeUrl), busUrl: bare(config.busUrl), ...(config.blobUrl === undefined ? {} : { blobUrl: bare(config.blobUrl) }) }
+export function shown({ metricsToken: _, rates = defaultRates, ...config }: Config): Omit<Config, 'metricsToken'> {
+  return {
+    ...config,
+    rates,
+    storeUrl: bare(config.storeUrl),
+    busUrl: bare(config.busUrl),
+    ...(config.blobUrl === undefined ? {} : { blobUrl: bare(config.blobUrl) }),
+  }
 }
 
 function bare(url: string): string {

@@ -34,7 +34,10 @@ export interface LineSink {
 
 /** One line of JSON per event, from that level on, to the sink or synchronously to standard output. */
 export function jsonLog(level: LogLevel, sink: LineSink = destination({ dest: 1, sync: true })): Log {
-  const logger = pino({ level, base: null, timestamp: stdTimeFunctions.isoTime, messageKey: 'event', formatters: { level: (label) => ({ level: label }) } }, sink)
+  const logger = pino(
+    { level, base: null, timestamp: stdTimeFunctions.isoTime, messageKey: 'event', formatters: { level: (label) => ({ level: label }) } },
+    sink,
+  )
   return (at, event, fields = {}) => logger[at](cleaned(fields), event)
 }
 

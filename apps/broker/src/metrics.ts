@@ -15,7 +15,10 @@ export function prometheus(figuresNow: () => Figures, token: string | undefined)
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix })
   gauges(registry, figuresNow)
-  const counting = made(counters, (name, { doc, label }) => new Counter({ name: `${prefix}${name}_total`, help: doc, labelNames: [label], registers: [registry] }))
+  const counting = made(
+    counters,
+    (name, { doc, label }) => new Counter({ name: `${prefix}${name}_total`, help: doc, labelNames: [label], registers: [registry] }),
+  )
   const observing = made(
     histograms,
     (name, { doc, buckets }) => new Histogram({ name: `${prefix}${name}`, help: doc, buckets: [...buckets], registers: [registry] }),

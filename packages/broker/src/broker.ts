@@ -213,10 +213,15 @@ class Running implements Broker {
       return
     }
     this.#count(address, 1)
-    const session = new Session(this.#kernel, ws, { socket, address }, {
-      greeted: () => this.#count(address, -1),
-      closed: (left) => this.#sessions.delete(left),
-    })
+    const session = new Session(
+      this.#kernel,
+      ws,
+      { socket, address },
+      {
+        greeted: () => this.#count(address, -1),
+        closed: (left) => this.#sessions.delete(left),
+      },
+    )
     this.#sessions.set(session, socket)
   }
 

@@ -7,6 +7,10 @@ export function causeOf(error: unknown): string {
 
 function wordsOf(error: Error): string {
   const code = 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : ''
-  const at = (error.stack ?? '').split('\n').filter((line) => line.startsWith('    at ')).slice(0, 6).map((line) => line.trim())
+  const at = (error.stack ?? '')
+    .split('\n')
+    .filter((line) => line.startsWith('    at '))
+    .slice(0, 6)
+    .map((line) => line.trim())
   return [`${error.name}: ${error.message}${code}`, ...at].join('\n')
 }

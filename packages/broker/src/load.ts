@@ -11,7 +11,7 @@ export interface Readings {
 }
 
 /** Beyond one of these, the broker is overloaded. */
-export const overload: Readings = { lag: 250, age: 1000, outbox: 512 * 1024 * 1024 }
+const overload: Readings = { lag: 250, age: 1000, outbox: 512 * 1024 * 1024 }
 
 const every = 100
 const least = 1 / 32

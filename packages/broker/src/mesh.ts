@@ -1,4 +1,14 @@
-import { limits, MeshError, type DeliveryState, type MemberPubkey, type MeshId, type MessageId, type RecipientPubkey, type RootPubkey, type SessionPubkey } from '@claudemesh/protocol'
+import {
+  limits,
+  MeshError,
+  type DeliveryState,
+  type MemberPubkey,
+  type MeshId,
+  type MessageId,
+  type RecipientPubkey,
+  type RootPubkey,
+  type SessionPubkey,
+} from '@claudemesh/protocol'
 import type { Policy } from '@claudemesh/crypto'
 import type { Mailbox } from './mail.ts'
 import { peerTable, type Presence } from './presence.ts'

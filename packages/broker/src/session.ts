@@ -80,8 +80,7 @@ export class Session {
 
   /** Answers a request with its error; the unexpected becomes `internal`, and its cause stays in the log. */
   fail(error: unknown, id?: string): void {
-    if (!(error instanceof MeshError))
-      this.#kernel.log('error', 'handler_failed', { cause: causeOf(error) })
+    if (!(error instanceof MeshError)) this.#kernel.log('error', 'handler_failed', { cause: causeOf(error) })
     const frame = toErrorFrame(error, id)
     this.#kernel.meter.count('refusals', frame.code)
     this.write(JSON.stringify(frame.code === 'clock_skew' ? { ...frame, serverTime: this.#kernel.clock.now() } : frame))
