@@ -37,7 +37,7 @@ async function sealedRows(): Promise<Row[]> {
   const home = mkdtempSync(join(tmpdir(), 'claudemesh-memory-'))
   const store = await openStore('pglite:')
   try {
-    await using broker = await createBroker({ store })
+    await using broker = await createBroker({ store, rates: false })
     const founder = await createMesh({ url: `${broker.url}/ws`, slug: 'bench', name: 'Bench', clock: systemClock, dial: nodeDial, random: nodeRandom })
     await using writer = await connect(founder, broker.url)
     for (let i = 0; i < sealed; i += 50)

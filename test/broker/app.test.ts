@@ -4,9 +4,10 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, inject, test } from 'vitest'
-import { createBroker } from '@claudemesh/broker'
+import { createBroker, defaultRates } from '@claudemesh/broker'
 import { configFrom, shown } from '@claudemesh/broker-app'
 import { openBus, openStore, readMigrations } from '@claudemesh/drivers'
+import { freePort } from '../harness/free-port.ts'
 import { postgresUrl } from '../harness/postgres.ts'
 import { TestMesh } from './kit.ts'
 import { systemClock } from '@claudemesh/protocol'
@@ -33,6 +34,9 @@ describe('settings', () => {
       host: '::',
       origins: ['wss://mesh.example.com', 'ws://10.0.0.2:7717'],
       allowCreate: false,
+      logLevel: 'info',
+      metrics: false,
+      proxies: 0,
     })
   })
 
@@ -46,7 +50,29 @@ describe('settings', () => {
     [{ STORE_URL: 'pglite:x', PUBLIC_URL: 'mesh.example.com' }, /PUBLIC_URL must be/],
     [{ STORE_URL: 'pglite:x', PUBLIC_URL: 'wss://mesh.example.com/path' }, /PUBLIC_URL must be/],
     [{ STORE_URL: 'pglite:x', ALLOW_CREATE: 'perhaps' }, /ALLOW_CREATE must be/],
+    [{ STORE_URL: 'pglite:x', LOG_LEVEL: 'loud' }, /LOG_LEVEL must be/],
+    [{ STORE_URL: 'pglite:x', METRICS: 'some' }, /METRICS must be/],
+    [{ STORE_URL: 'pglite:x', TRUSTED_PROXIES: '-1' }, /TRUSTED_PROXIES must be/],
+    [{ STORE_URL: 'pglite:x', RATES: 'none' }, /RATES must be off or like/],
+    [{ STORE_URL: 'pglite:x', RATES: '[]' }, /RATES must be off or like/],
+    [{ STORE_URL: 'pglite:x', RATES: '{"session":{"parties":{"perSecond":1,"burst":1}}}' }, /no rate session\.parties/],
+    [{ STORE_URL: 'pglite:x', RATES: '{"session":{"messages":{"perSecond":0,"burst":1}}}' }, /both above 0/],
+    [{ STORE_URL: 'pglite:x', RATES: '{"mesh":{"messages":{"perSecond":1,"burst":1,"per":2}}}' }, /both above 0/],
   ])('%j is refused in one line', (env, line) => expect(() => configFrom(env)).toThrow(line))
+})
+
+describe('rates', () => {
+  const rates = (RATES: string) => configFrom({ STORE_URL: 'pglite:x', RATES }).rates
+  test('are the defaults but for those that are named, or off', () => {
+    const slower = { perSecond: 5, burst: 50 }
+    expect(rates(JSON.stringify({ session: { messages: slower }, address: { greetings: slower } }))).toEqual({
+      ...defaultRates,
+      session: { ...defaultRates.session, messages: slower },
+      address: { greetings: slower },
+    })
+    expect(rates('off')).toBe(false)
+    expect(rates('')).toBeUndefined()
+  })
 })
 
 describe('where files go', () => {
@@ -89,19 +115,49 @@ describe('the process', () => {
     expect(words).toMatch(/^claudemesh broker: STORE_URL is not set: .*\n$/)
   })
 
-  test('says with --check what is set, and ends', async () => {
-    const child = start({ STORE_URL: 'postgres://u:hunter2@db/mesh', BUS_URL: 'nats://u:hunter3@bus:4222', BLOB_URL: 'file:/srv/files' }, '--check')
-    let words = ''
-    child.stdout.on('data', (text: Buffer) => (words += text.toString()))
-    expect(await once(child, 'close')).toEqual([0, null])
-    expect(JSON.parse(words)).toEqual({
-      storeUrl: 'postgres://db/mesh',
-      busUrl: 'nats://bus:4222',
-      blobUrl: 'file:/srv/files',
+  const checked = async (env: Record<string, string>) => {
+    const child = start(env, '--check')
+    const words = { out: '', err: '' }
+    child.stdout.on('data', (text: Buffer) => (words.out += text.toString()))
+    child.stderr.on('data', (text: Buffer) => (words.err += text.toString()))
+    const [code] = (await once(child, 'close')) as [number]
+    return { code, settings: JSON.parse(words.out) as unknown, lines: words.err.trimEnd().split('\n'), all: words.out + words.err }
+  }
+
+  test('says with --check what is set and which service answers, and ends', async () => {
+    const files = join(folder, 'checked')
+    const seen = await checked({ STORE_URL: inject('postgres'), BLOB_URL: `file:${files}`, METRICS_TOKEN: 'hunter4', RATES: 'off' })
+    expect(seen).toMatchObject({ code: 0, lines: ['ok    store', 'ok    blob', 'ok    bus'] })
+    expect(seen.settings).toEqual({
+      storeUrl: expect.stringMatching(/^postgres:\/\/127\.0\.0\.1:\d+\/postgres$/) as string,
+      busUrl: 'local:',
+      blobUrl: `file:${files}`,
       port: 7717,
       host: '0.0.0.0',
       allowCreate: true,
+      logLevel: 'info',
+      metrics: true,
+      proxies: 0,
+      rates: false,
     })
+    expect(seen.all).not.toContain('hunter')
+  })
+
+  test('says with --check which service does not answer, and what to do', async () => {
+    const closed = `127.0.0.1:${await freePort()}`
+    const seen = await checked({
+      STORE_URL: `postgres://u:hunter2@${closed}/mesh`,
+      BUS_URL: `nats://u:hunter3@${closed}`,
+      BLOB_URL: `s3://key:hunter4@${closed}?tls=false`,
+    })
+    expect(seen.code).toBe(1)
+    expect(seen.lines).toEqual([
+      expect.stringMatching(/^FAIL {2}store: .+; see that STORE_URL /) as string,
+      expect.stringMatching(/^FAIL {2}blob: .+; see that BLOB_URL /) as string,
+      expect.stringMatching(/^FAIL {2}bus: .+; see that BUS_URL /) as string,
+    ])
+    expect(seen.settings).toMatchObject({ storeUrl: `postgres://${closed}/mesh`, busUrl: `nats://${closed}`, blobUrl: `s3://${closed}`, rates: defaultRates })
+    expect(seen.all).not.toContain('hunter')
   })
 
   test('serves, drains on SIGTERM and leaves the folder free', async () => {

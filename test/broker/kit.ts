@@ -44,6 +44,7 @@ export async function testBroker(url: string, options: Partial<BrokerOptions> = 
   return {
     port: broker.port,
     url: broker.url,
+    figures: () => broker.figures(),
     clock,
     [Symbol.asyncDispose]: async () => {
       await broker[Symbol.asyncDispose]()

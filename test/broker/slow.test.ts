@@ -2,10 +2,10 @@ import type { Log } from '@claudemesh/protocol'
 import { expect, test } from 'vitest'
 import { testBroker, TestMesh } from './kit.ts'
 
-async function watched() {
+async function watched(options: { rates?: false } = {}) {
   const events: string[] = []
   const log: Log = (_, event, fields) => void events.push(fields?.['code'] === undefined ? event : String(fields['code']))
-  const broker = await testBroker('pglite:', { log })
+  const broker = await testBroker('pglite:', { log, ...options })
   return { broker, events, mesh: await new TestMesh(broker.url, broker.clock).create() }
 }
 
@@ -42,7 +42,7 @@ test('to a peer that stops reading, volatile messages are dropped by name', asyn
 })
 
 test('a peer that asks without end and never reads is closed as a slow consumer', async () => {
-  const { broker, events, mesh } = await watched()
+  const { broker, events, mesh } = await watched({ rates: false })
   const [alice, bob] = [await mesh.peer('Alice'), await mesh.peer('Bob')]
   bob.wire.ws.pause()
   for (let i = 0; i < 400 && !events.includes('slow_consumer'); i++) {

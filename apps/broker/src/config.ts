@@ -1,3 +1,8 @@
+import { defaultRates, type Rates } from '@claudemesh/broker'
+import type { LogLevel } from '@claudemesh/protocol'
+import { ConfigError } from './config-error.ts'
+import { ratesFrom } from './rates.ts'
+
 /** What the environment says, checked. */
 export interface Config {
   readonly storeUrl: string
@@ -12,19 +17,25 @@ export interface Config {
   /** Addresses clients dial, scheme and host alone; absent means the loopback names. */
   readonly origins?: readonly string[]
   readonly allowCreate: boolean
+  /** Lines below it are left out. */
+  readonly logLevel: LogLevel
+  /** Whether GET /metrics is answered, and what its reader has to bear. */
+  readonly metrics: boolean
+  readonly metricsToken?: string
+  /** What anybody may ask where it differs from the defaults; false for no limit. */
+  readonly rates?: Rates | false
+  /** How many proxies stand in front and add to X-Forwarded-For. */
+  readonly proxies: number
 }
 
-/** A setting that cannot be used, in one line that names it. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError'
-}
-
-/** Reads STORE_URL, BUS_URL, NODE_ID, BLOB_URL or MINIO_ENDPOINT with its keys, PORT, HOST, PUBLIC_URL and ALLOW_CREATE. Throws ConfigError. */
+/** Reads STORE_URL, BUS_URL, NODE_ID, BLOB_URL or MINIO_ENDPOINT with its keys, PORT, HOST, PUBLIC_URL, ALLOW_CREATE, LOG_LEVEL, METRICS, METRICS_TOKEN, RATES and TRUSTED_PROXIES. Throws ConfigError. */
 export function configFrom(env: Readonly<Record<string, string | undefined>>): Config {
   const origins = publicOrigins(env['PUBLIC_URL'])
   const store = storeUrl(env['STORE_URL'])
   const blob = blobUrl(env)
   const node = nodeId(env['NODE_ID'])
+  const rates = ratesFrom(env['RATES'])
+  const token = env['METRICS_TOKEN'] || undefined
   return {
     storeUrl: store,
     busUrl: busUrl(env['BUS_URL'], store),
@@ -34,12 +45,23 @@ export function configFrom(env: Readonly<Record<string, string | undefined>>): C
     host: env['HOST'] ?? '0.0.0.0',
     ...(origins === undefined ? {} : { origins }),
     allowCreate: flag('ALLOW_CREATE', env['ALLOW_CREATE'] ?? 'true'),
+    logLevel: logLevel(env['LOG_LEVEL'] ?? 'info'),
+    metrics: flag('METRICS', env['METRICS'] ?? String(token !== undefined)),
+    ...(token === undefined ? {} : { metricsToken: token }),
+    ...(rates === undefined ? {} : { rates }),
+    proxies: proxies(env['TRUSTED_PROXIES'] ?? '0'),
   }
 }
 
-/** The settings as they may be shown: what an address holds as user, password and options is left out. */
-export function shown(config: Config): Config {
-  return { ...config, storeUrl: bare(config.storeUrl), busUrl: bare(config.busUrl), ...(config.blobUrl === undefined ? {} : { blobUrl: bare(config.blobUrl) }) }
+/** The settings as they may be shown: what an address holds as user, password and options is left out, and the rates that hold are spelled out. */
+export function shown({ metricsToken: _, rates = defaultRates, ...config }: Config): Omit<Config, 'metricsToken'> {
+  return {
+    ...config,
+    rates,
+    storeUrl: bare(config.storeUrl),
+    busUrl: bare(config.busUrl),
+    ...(config.blobUrl === undefined ? {} : { blobUrl: bare(config.blobUrl) }),
+  }
 }
 
 function bare(url: string): string {
@@ -81,6 +103,16 @@ function nodeId(text: string | undefined): string | undefined {
   if (text === undefined || text === '') return undefined
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(text)) throw new ConfigError(`NODE_ID must be up to 64 letters, digits, - and _; not ${JSON.stringify(text)}`)
   return text
+}
+
+function logLevel(text: string): LogLevel {
+  if (text === 'debug' || text === 'info' || text === 'warn' || text === 'error') return text
+  throw new ConfigError(`LOG_LEVEL must be debug, info, warn or error, not ${JSON.stringify(text)}`)
+}
+
+function proxies(text: string): number {
+  if (!/^\d{1,2}$/.test(text)) throw new ConfigError(`TRUSTED_PROXIES must be the number of proxies in front, not ${JSON.stringify(text)}`)
+  return Number(text)
 }
 
 function port(text: string): number {

@@ -1,3 +1,5 @@
-export { ConfigError, configFrom, shown, type Config } from './config.ts'
+export { check, lineOf, type Checked } from './check.ts'
+export { ConfigError } from './config-error.ts'
+export { configFrom, shown, type Config } from './config.ts'
 export { inTurn } from './in-turn.ts'
 export { serve, type Surroundings } from './serve.ts'

@@ -1,19 +1,19 @@
 #!/usr/bin/env node
 import { once } from 'node:events'
 import type { Migration } from '@claudemesh/drivers'
-import { systemClock, type Log } from '@claudemesh/protocol'
+import { systemClock } from '@claudemesh/protocol'
 import manifest from '../package.json' with { type: 'json' }
-import { ConfigError, configFrom, shown, type Config } from './config.ts'
+import { check, lineOf } from './check.ts'
+import { ConfigError } from './config-error.ts'
+import { configFrom, shown, type Config } from './config.ts'
+import { jsonLog } from './logs.ts'
 import { serve } from './serve.ts'
 
 // Put in place by the bundler; sources read the folder of the repository.
 declare const CLAUDEMESH_MIGRATIONS: readonly Migration[] | undefined
 
-const log: Log = (level, event, fields) => {
-  if (level !== 'debug') process.stdout.write(`${JSON.stringify({ time: new Date().toISOString(), level, event, ...fields })}\n`)
-}
-
 async function run(config: Config): Promise<void> {
+  const log = jsonLog(config.logLevel)
   const migrations = typeof CLAUDEMESH_MIGRATIONS === 'undefined' ? {} : { migrations: CLAUDEMESH_MIGRATIONS }
   await using broker = await serve(config, { clock: systemClock, log, version: manifest.version, ...migrations })
   log('info', 'serving', { url: broker.url, port: broker.port })
@@ -23,8 +23,12 @@ async function run(config: Config): Promise<void> {
 
 try {
   const config = configFrom(process.env)
-  if (process.argv.includes('--check')) process.stdout.write(`${JSON.stringify(shown(config), null, 2)}\n`)
-  else await run(config)
+  if (process.argv.includes('--check')) {
+    process.stdout.write(`${JSON.stringify(shown(config), null, 2)}\n`)
+    const checks = await check(config, systemClock)
+    for (const one of checks) process.stderr.write(`${lineOf(one)}\n`)
+    if (checks.some(({ ok }) => !ok)) process.exitCode = 1
+  } else await run(config)
 } catch (error) {
   process.stderr.write(`claudemesh broker: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = error instanceof ConfigError ? 2 : 1

@@ -19,8 +19,10 @@ export function serve(config: Config, { clock, log, version, migrations }: Surro
     const store = keep(await openStore(config.storeUrl, migrations ? { migrations } : {}))
     const blob = config.blobUrl === undefined ? {} : { blob: keep(await openBlob(config.blobUrl)) }
     const bus = keep(await openBus(config.busUrl))
-    const { port, host, allowCreate, origins, nodeId } = config
-    const broker = keep(
+    const { port, host, allowCreate, origins, nodeId, rates, proxies } = config
+    const { eventLoopLag, prometheus } = await import('./metrics.ts')
+    const metrics = config.metrics ? prometheus(() => broker.figures(), config.metricsToken) : undefined
+    const broker: Broker = keep(
       await createBroker({
         store,
         bus,
@@ -29,12 +31,16 @@ export function serve(config: Config, { clock, log, version, migrations }: Surro
         host,
         allowCreate,
         clock,
+        proxies,
+        lag: eventLoopLag(),
+        ...(rates === undefined ? {} : { rates }),
+        ...(metrics ? { meter: metrics.meter, metrics: metrics.page } : {}),
         log,
         ...(version ? { version } : {}),
         ...(origins ? { origins } : {}),
         ...(nodeId === undefined ? {} : { node: nodeId }),
       }),
     )
-    return { port: broker.port, url: broker.url }
+    return { port: broker.port, url: broker.url, figures: () => broker.figures() }
   })
 }

@@ -14,6 +14,7 @@ export type FailureCode =
   | 'no_handover'
   | 'no_session'
   | 'broken_limits'
+  | 'not_answering'
   | 'unset'
 
 /** What went wrong on this machine, in one sentence that ends with the remedy. Failures of the mesh itself are MeshErrors. */

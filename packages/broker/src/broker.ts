@@ -5,7 +5,7 @@ import { ready, TokenCache } from '@claudemesh/crypto'
 import { closeCodes, limits, MeshError, silent, systemClock, times, type Clock, type Log } from '@claudemesh/protocol'
 import { takeForNode } from './arrivals.ts'
 import { answerHttp } from './http.ts'
-import type { Kernel, Tapped } from './kernel.ts'
+import type { Kernel, MetricsPage, Tapped } from './kernel.ts'
 import { tell } from './lifecycle.ts'
 import { listen, portOf, type GreetingCaps } from './listen.ts'
 import { Membership } from './membership.ts'
@@ -18,6 +18,11 @@ import { startSweep } from './sweep.ts'
 import { Transfers } from './transfers.ts'
 import { Turn } from './turn.ts'
 import { Writer } from './writer.ts'
+import { figuresOf } from './figures.ts'
+import { Limiter } from './limiter.ts'
+import { Load, type Readings } from './load.ts'
+import { noMeter, type Figures, type Meter } from './meter.ts'
+import { defaultRates, type Rates } from './rates.ts'
 
 export interface BrokerOptions {
   /** Opened and migrated; it stays the caller's to dispose of, after the broker. */
@@ -43,6 +48,16 @@ export interface BrokerOptions {
   readonly greetings?: Partial<GreetingCaps>
   /** Of the program that runs it; `/healthz` tells it. */
   readonly version?: string
+  /** How many proxies stand in front and add to X-Forwarded-For; addresses are counted as the outermost of them names them. Default: 0. */
+  readonly proxies?: number
+  /** How much anybody may ask, or false for no limit. Default: `defaultRates`. */
+  readonly rates?: Rates | false
+  /** The longest delay of the event loop since the last call, in milliseconds; with it the broker sheds load when it is late. */
+  readonly lag?: () => number
+  /** Told of what happens. */
+  readonly meter?: Meter
+  /** What GET /metrics gives; without it there is no such page. */
+  readonly metrics?: MetricsPage
   readonly clock?: Clock
   readonly log?: Log
   /** Called with what the broker sees of each envelope. */
@@ -54,6 +69,8 @@ export interface Broker extends AsyncDisposable {
   readonly port: number
   /** `ws://host:port`, the audience of a hello on this machine. */
   readonly url: string
+  /** What it holds at this moment. */
+  figures(): Figures
 }
 
 /** Starts a broker; it serves once the promise resolves. */
@@ -91,7 +108,8 @@ class Running implements Broker {
 
   constructor(options: BrokerOptions) {
     this.#options = options
-    const { clock = systemClock, log = silent, store, blob, fileQuota = limits.filesPerMesh, pages = [], allowCreate = true, tap } = options
+    const { clock = systemClock, log = silent, meter = noMeter, rates = defaultRates, store, blob, pages = [], allowCreate = true, tap } = options
+    const { fileQuota = limits.filesPerMesh } = options
     const meshes = new Meshes()
     const turn = new Turn()
     this.#kernel = {
@@ -101,16 +119,21 @@ class Running implements Broker {
       fileQuota,
       clock,
       log,
+      meter,
+      limiter: new Limiter(rates === false ? undefined : rates),
+      load: new Load(() => this.#readings()),
       turn,
-      writer: new Writer(store.db, log, (settled) => tell({ meshes }, settled)),
+      writer: new Writer({ db: store.db, log, clock, meter }, (settled) => tell({ meshes, meter }, settled)),
       meshes,
-      nodes: new Nodes(nodeId(options.node), options.bus, turn, log),
+      nodes: new Nodes(nodeId(options.node), options.bus, turn, { log, meter }),
       tokens: new TokenCache(),
       audiences: this.#audiences,
       pages: new Set(pages),
       allowCreate,
       startedAt: clock.now(),
       version: options.version,
+      draining: () => this.#closing,
+      metrics: options.metrics,
       tap,
     }
   }
@@ -124,14 +147,19 @@ class Running implements Broker {
     return `ws://${host.includes(':') ? `[${host}]` : host}:${this.port}`
   }
 
+  figures(): Figures {
+    return figuresOf(this.#kernel, { connections: this.#sessions.size, greeting: this.#greeting, outbox: this.#outboxBytes() })
+  }
+
   async start(): Promise<void> {
     await this.#claim()
     await this.#join()
-    const { port = 0, host = '127.0.0.1', origins, greetings } = this.#options
+    const { port = 0, host = '127.0.0.1', origins, greetings, proxies = 0 } = this.#options
     this.#server = await listen(port, host, {
       log: this.#kernel.log,
       caps: { total: 4096, perAddress: 1024, ...greetings },
       pages: this.#kernel.pages,
+      proxies,
       greeting: (address) => ({ total: this.#greeting, perAddress: this.#greetings.get(address) ?? 0 }),
       connected: (ws, socket, address) => this.#connected(ws, socket, address),
       request: (request, response) => void answerHttp(this.#kernel, request, response),
@@ -192,11 +220,27 @@ class Running implements Broker {
       return
     }
     this.#count(address, 1)
-    const session = new Session(this.#kernel, ws, socket, {
-      greeted: () => this.#count(address, -1),
-      closed: (left) => this.#sessions.delete(left),
-    })
+    const session = new Session(
+      this.#kernel,
+      ws,
+      { socket, address },
+      {
+        greeted: () => this.#count(address, -1),
+        closed: (left) => this.#sessions.delete(left),
+      },
+    )
     this.#sessions.set(session, socket)
+  }
+
+  #readings(): Readings {
+    const { since } = this.#kernel.writer.waiting
+    return { lag: this.#options.lag?.() ?? 0, age: since === undefined ? 0 : this.#kernel.clock.now() - since, outbox: this.#outboxBytes() }
+  }
+
+  #outboxBytes(): number {
+    let bytes = 0
+    for (const session of this.#sessions.keys()) bytes += session.outbox.waiting
+    return bytes
   }
 
   /** Says goodbye and waits until the peer has taken it, or does not. */

@@ -8,6 +8,8 @@ import type { Database } from './ports.ts'
 import { mailMark, pushHead, tailOf } from './push.ts'
 import { delivery, inQueue, message, presence } from './tables.ts'
 import type { Writer } from './writer.ts'
+import { causeOf } from './cause.ts'
+import type { Meter } from './meter.ts'
 
 const pageSize = 100
 const holdAtMost = 256
@@ -26,7 +28,7 @@ interface Held {
  * stored messages to the queue and begins again once the socket has drained. A live push never overtakes an older one.
  */
 export class Feed {
-  readonly #env: { readonly db: Database; readonly writer: Writer; readonly log: Log }
+  readonly #env: { readonly db: Database; readonly writer: Writer; readonly log: Log; readonly meter: Meter }
   readonly #mesh: Mesh
   readonly #me: SessionPubkey
   readonly #outbox: Outbox
@@ -47,7 +49,7 @@ export class Feed {
   #doubts: number
   #wake: (() => void) | undefined
 
-  constructor(env: { db: Database; writer: Writer; log: Log }, mesh: Mesh, me: SessionPubkey, outbox: Outbox, member?: MemberPubkey) {
+  constructor(env: { db: Database; writer: Writer; log: Log; meter: Meter }, mesh: Mesh, me: SessionPubkey, outbox: Outbox, member?: MemberPubkey) {
     this.#env = env
     this.#mesh = mesh
     this.#me = me
@@ -74,6 +76,7 @@ export class Feed {
     if (this.#mode !== 'live') return
     if (this.#outbox.full) {
       this.#mode = 'behind'
+      this.#env.meter.count('drops', 'left_to_queue')
       this.#env.log('info', 'left_to_queue', { session: this.#me, waiting: this.#outbox.waiting })
       return
     }
@@ -97,6 +100,7 @@ export class Feed {
   /** Pushes a volatile message, or drops it when the peer reads too slowly. */
   pushVolatile(head: string, tail: Buffer): boolean {
     if (this.#mode === 'closed' || this.#outbox.full) {
+      this.#env.meter.count('drops', 'volatile_dropped')
       this.#env.log('debug', 'volatile_dropped', { session: this.#me })
       return false
     }
@@ -134,7 +138,7 @@ export class Feed {
     if (this.#mode !== 'behind') return
     this.#mode = 'reading'
     this.#read().catch((error: unknown) => {
-      this.#env.log('error', 'backlog_failed', { session: this.#me, cause: String(error) })
+      this.#env.log('error', 'backlog_failed', { session: this.#me, cause: causeOf(error) })
       if (this.#mode !== 'closed') this.#mode = 'behind'
     })
   }

@@ -1,5 +1,8 @@
 import type { TokenCache } from '@claudemesh/crypto'
 import type { Clock, Log, Priority, SessionPubkey } from '@claudemesh/protocol'
+import type { Limiter } from './limiter.ts'
+import type { Load } from './load.ts'
+import type { Meter } from './meter.ts'
 import type { Mesh } from './mesh.ts'
 import type { Meshes } from './meshes.ts'
 import type { Nodes } from './nodes.ts'
@@ -20,6 +23,9 @@ export interface Tapped {
   readonly ciphertext: string
 }
 
+/** The text of the metrics; undefined for whoever may not read them. */
+export type MetricsPage = (authorization: string | undefined) => Promise<{ readonly type: string; readonly text: string } | undefined>
+
 /** What every part of the broker may use. */
 export interface Kernel {
   readonly db: Database
@@ -30,6 +36,9 @@ export interface Kernel {
   readonly fileQuota: number
   readonly clock: Clock
   readonly log: Log
+  readonly meter: Meter
+  readonly limiter: Limiter
+  readonly load: Load
   readonly turn: Turn
   readonly writer: Writer
   readonly meshes: Meshes
@@ -45,6 +54,9 @@ export interface Kernel {
   readonly startedAt: number
   /** Of the program that runs the broker, told to whoever asks how it is. */
   readonly version: string | undefined
+  /** Whether it is going down. */
+  readonly draining: () => boolean
+  readonly metrics: MetricsPage | undefined
   readonly tap: ((frame: Tapped) => void) | undefined
 }
 

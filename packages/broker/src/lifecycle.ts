@@ -7,6 +7,7 @@ import type { Presence } from './presence.ts'
 import { rows } from './sql.ts'
 import { presence as table } from './tables.ts'
 import { settledColumns, type Settled } from './statements.ts'
+import { causeOf } from './cause.ts'
 
 /** A connection ended without a goodbye: its session stays a recipient until it is stale. */
 export function disconnected(kernel: Kernel, mesh: Mesh, presence: Presence): void {
@@ -62,12 +63,13 @@ export function end(
       )
       tell(kernel, failed)
     })
-    .catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'end', cause: String(error) }))
+    .catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'end', cause: causeOf(error) }))
 }
 
 /** Deliveries that reached a new rung: senders who are connected hear of it, and the counts of what left the queue go down. */
-export function tell(kernel: Pick<Kernel, 'meshes'>, settled: readonly Settled[]): void {
+export function tell(kernel: Pick<Kernel, 'meshes' | 'meter'>, settled: readonly Settled[]): void {
   for (const row of settled) {
+    kernel.meter.count('messages', row.rung)
     const mesh = kernel.meshes.peek(row.mesh_id)
     const session = row.mail ? undefined : mesh?.presences.get(row.recipient_pubkey as SessionPubkey)
     const recipient = session ?? mesh?.mailboxes.get(row.recipient_pubkey)
@@ -102,5 +104,5 @@ function save(kernel: Kernel, mesh: Mesh, presence: Pick<Presence, 'id' | 'key'>
         .where(and(eq(table.meshId, mesh.id), eq(table.sessionPubkey, key), eq(table.id, id)))
       saved()
     })
-    .catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'presence', cause: String(error) }))
+    .catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'presence', cause: causeOf(error) }))
 }

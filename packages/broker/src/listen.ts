@@ -13,6 +13,8 @@ export interface GreetingCaps {
 export interface Door {
   readonly log: Log
   readonly caps: GreetingCaps
+  /** How many proxies stand in front. */
+  readonly proxies: number
   /** Origins of pages that may connect; command-line clients send none. */
   readonly pages: ReadonlySet<string>
   /** Connections in greeting, in all and from one address. */
@@ -28,7 +30,7 @@ const maxPayload = limits.frame + 64 * 1024
 export async function listen(port: number, host: string, door: Door): Promise<Server> {
   const upgrader = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload, skipUTF8Validation: true, clientTracking: false })
   // Whole requests may take long, an upload does; one that moves no byte is cut where it is read.
-  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 0, headersTimeout: 10_000 }, door.request)
+  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 0, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 }, door.request)
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', (error) => door.log('info', 'socket_error', { cause: error.message }))
     const refusal = refusalOf(request, door)
@@ -37,7 +39,7 @@ export async function listen(port: number, host: string, door: Door): Promise<Se
       socket.end(`HTTP/1.1 ${refusal}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
       return
     }
-    upgrader.handleUpgrade(request, socket, head, (ws) => door.connected(ws, socket, addressOf(request)))
+    upgrader.handleUpgrade(request, socket, head, (ws) => door.connected(ws, socket, addressOf(request, door.proxies)))
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -55,8 +57,13 @@ function refusalOf(request: IncomingMessage, door: Door): string | undefined {
   if ((request.url ?? '').split('?')[0] !== '/ws') return '404 Not Found'
   const { origin } = request.headers
   if (origin !== undefined && !door.pages.has(origin)) return '403 Forbidden'
-  const { total, perAddress } = door.greeting(addressOf(request))
+  const { total, perAddress } = door.greeting(addressOf(request, door.proxies))
   return total >= door.caps.total || perAddress >= door.caps.perAddress ? '503 Service Unavailable' : undefined
 }
 
-const addressOf = (request: IncomingMessage): string => request.socket.remoteAddress ?? ''
+/** Who is at the other end: so many proxies in front each add the address they were called from. */
+function addressOf(request: IncomingMessage, proxies: number): string {
+  const told = [request.headers['x-forwarded-for'] ?? []].flat().join(',').split(',')
+  const named = proxies > 0 ? told.at(-proxies)?.trim() : undefined
+  return named || (request.socket.remoteAddress ?? '')
+}

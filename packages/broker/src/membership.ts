@@ -4,6 +4,7 @@ import type { Nodes } from './nodes.ts'
 import type { NodeId } from './parcels.ts'
 import type { Bus, Database } from './ports.ts'
 import { node as table } from './tables.ts'
+import { causeOf } from './cause.ts'
 
 /** How nodes notice each other, in milliseconds. */
 const pace = { beat: 500, silence: 1_500, lease: 8_000, renew: 2_000, meeting: 2_000, forget: 3_600_000 } as const
@@ -145,7 +146,7 @@ export class Membership implements AsyncDisposable {
   #scheduleTick(): void {
     this.#cancelTick = this.#env.clock.after(pace.renew, () => {
       this.#ticking = this.#tick()
-        .catch((error: unknown) => this.#env.log('error', 'store_failed', { what: 'lease', cause: String(error) }))
+        .catch((error: unknown) => this.#env.log('error', 'store_failed', { what: 'lease', cause: causeOf(error) }))
         .then(() => (this.#closed ? undefined : this.#scheduleTick()))
     })
   }

@@ -1,4 +1,14 @@
-import type { DeliveryState, MemberPubkey, MeshId, MessageId, RecipientPubkey, RootPubkey, SessionPubkey } from '@claudemesh/protocol'
+import {
+  limits,
+  MeshError,
+  type DeliveryState,
+  type MemberPubkey,
+  type MeshId,
+  type MessageId,
+  type RecipientPubkey,
+  type RootPubkey,
+  type SessionPubkey,
+} from '@claudemesh/protocol'
 import type { Policy } from '@claudemesh/crypto'
 import type { Mailbox } from './mail.ts'
 import { peerTable, type Presence } from './presence.ts'
@@ -93,6 +103,15 @@ export class Mesh {
   get hosting(): boolean {
     for (const { link } of this.presences.values()) if (link) return true
     return false
+  }
+
+  /** Throws `quota_exceeded` where these groups would be too many with those that are in use. */
+  checkGroups(names: readonly { readonly name: string }[]): void {
+    const fresh = names.filter(({ name }) => !this.#byAddress.has(`@${name}`)).length
+    let used = this.#byAddress.size
+    for (const address of ['*', '@all']) if (this.#byAddress.has(address)) used--
+    if (fresh > 0 && used + fresh > limits.groupsPerMesh)
+      throw new MeshError('quota_exceeded', `the sessions of this mesh are in ${used} groups already, ${limits.groupsPerMesh} is the limit: join one of those`)
   }
 
   /** The presences that answer to an address such as `@frontend`. */

@@ -8,6 +8,7 @@ import { reconcile } from './reconcile.ts'
 import { placeOf, take, toldBy } from './roster.ts'
 import type { Kernel } from './kernel.ts'
 import * as tables from './tables.ts'
+import { causeOf } from './cause.ts'
 
 /** The meshes in memory; one is loaded when somebody greets it. */
 export class Meshes {
@@ -56,7 +57,7 @@ async function load(kernel: Kernel, id: MeshId): Promise<Mesh | undefined> {
     take: (parcel, from) => (mesh ? takeForMesh(kernel, mesh, parcel, from) : void early.push(() => mesh && takeForMesh(kernel, mesh, parcel, from))),
     missed: () => {
       if (!mesh) return
-      reconcile(kernel, mesh).catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'reconcile', cause: String(error) }))
+      reconcile(kernel, mesh).catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'reconcile', cause: causeOf(error) }))
     },
   })
   const [row] = await db.select().from(tables.mesh).where(eq(tables.mesh.id, id))

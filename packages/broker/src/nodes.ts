@@ -2,6 +2,8 @@ import type { Log, MeshId } from '@claudemesh/protocol'
 import { batchText, packed, parseBatch, publisherOf, type MeshParcel, type NodeId, type NodeParcel, type Parcel } from './parcels.ts'
 import type { Bus } from './ports.ts'
 import type { Turn } from './turn.ts'
+import { causeOf } from './cause.ts'
+import type { Meter } from './meter.ts'
 
 /** What a subscriber does with what arrives, in order; `missed` comes first when something before was lost on the way. */
 export interface Arrivals<P> {
@@ -33,6 +35,7 @@ export class Nodes {
   readonly #bus: Bus | undefined
   readonly #turn: Turn
   readonly #log: Log
+  readonly #meter: Meter
   #sight: Sight = { up: true, heard: new Set(), leases: new Map() }
   #doubts = 0
   readonly #waiting = new Map<string, string[]>()
@@ -40,11 +43,12 @@ export class Nodes {
   readonly #published = new Map<string, number>()
   readonly #flush = () => this.flush()
 
-  constructor(id: NodeId, bus: Bus | undefined, turn: Turn, log: Log) {
+  constructor(id: NodeId, bus: Bus | undefined, turn: Turn, { log, meter }: { log: Log; meter: Meter }) {
     this.id = id
     this.#bus = bus?.shared === true ? bus : undefined
     this.#turn = turn
     this.#log = log
+    this.#meter = meter
   }
 
   /** The bus that other nodes may be on. */
@@ -141,8 +145,9 @@ export class Nodes {
   #send(subject: string, text: string): void {
     try {
       this.#bus?.publish(subject, text)
+      this.#meter.count('bus_batches', 'out')
     } catch (error) {
-      this.#log('error', 'bus_failed', { subject, bytes: text.length, cause: String(error) })
+      this.#log('error', 'bus_failed', { subject, bytes: text.length, cause: causeOf(error) })
     }
   }
 
@@ -151,6 +156,7 @@ export class Nodes {
     return (
       (await this.#bus?.subscribe(subject, (text) => {
         if (publisherOf(text) === this.id) return
+        this.#meter.count('bus_batches', 'in')
         try {
           const { from, number, parcels } = parseBatch<P>(text)
           const before = last.get(from)
@@ -162,7 +168,7 @@ export class Nodes {
           }
           for (const parcel of parcels) arrivals.take(parcel, from)
         } catch (error) {
-          this.#log('error', 'bus_failed', { subject, cause: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+          this.#log('error', 'bus_failed', { subject, cause: causeOf(error) })
         }
       })) ?? (() => {})
     )

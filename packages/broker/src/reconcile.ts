@@ -8,6 +8,7 @@ import { refresh } from './policy.ts'
 import { away, placeOf, take, toldBy } from './roster.ts'
 import { column, rows } from './sql.ts'
 import * as tables from './tables.ts'
+import { causeOf } from './cause.ts'
 
 // The rosters are compared every fifth tick; what the bus lost of messages is looked for at each.
 const rostersEvery = 5
@@ -22,7 +23,7 @@ export function following(kernel: Kernel): Following {
     for (const mesh of kernel.meshes.all()) await reconcile(kernel, mesh)
     await catchUp(kernel)
   }
-  const soon = () => void all().catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'reconcile', cause: String(error) }))
+  const soon = () => void all().catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'reconcile', cause: causeOf(error) }))
   return {
     came: soon,
     restored: () => {

@@ -59,6 +59,8 @@ const noMailboxes: Mailboxes = new Map()
 async function sendPrepared(context: Ready, scanned: ScannedSend): Promise<void> {
   const { kernel, mesh, me } = context
   const { forward, members = 0, volatile, to, wraps } = scanned.header
+  // The store is asked before the message is weighed.
+  kernel.limiter.spend(context, kernel.clock.now(), ['requests', 1])
   if (volatile === true) throw new MeshError('not_durable', 'a volatile message is neither mail nor forwarded')
   const sender = forward ? await acceptForward(context, forward) : { key: me.key, proof: '' }
   const { keys } = parseRecipients(sender.key, to, wraps)
@@ -71,8 +73,13 @@ function pass(context: Ready, { header, tail, body }: ScannedSend, sender: Sende
   const { kernel, mesh } = context
   const stored = header.volatile !== true
   const id = messageIdOf(sender.key, header.id)
-  const passing = { header, body, targetSpec: JSON.stringify(header.targetSpec), id, sender, createdAt: kernel.clock.now() }
+  const now = kernel.clock.now()
+  kernel.load.admit(now, header.priority, !stored)
+  const passing = { header, body, targetSpec: JSON.stringify(header.targetSpec), id, sender, createdAt: now }
   const routed = sort(context, passing, boxes)
+  const fanOut = routed.recipients.length + routed.mail.length
+  kernel.limiter.spend(context, now, ['messages', 1], ['recipients', Math.max(1, fanOut)], ['bytes', body.length])
+  kernel.meter.observe('fan_out', fanOut)
   if (kernel.tap) tap(context, passing)
   if (stored && mesh.recent(id, header.nonce)) {
     repeat(context, passing)
@@ -82,7 +89,7 @@ function pass(context: Ready, { header, tail, body }: ScannedSend, sender: Sende
   if (!stored) {
     relayTo(context, passing, routed)
     answer(context, passing, routed, 0)
-  } else if (routed.recipients.length + routed.mail.length === 0 && routed.missing.length === 0) {
+  } else if (fanOut === 0 && routed.missing.length === 0) {
     mesh.forget(id)
     answer(context, passing, routed, 0)
   } else store(context, passing, routed)
@@ -160,6 +167,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
         relayTo(context, passing, routed)
         offerElsewhere(mesh, routed)
         answer(context, passing, routed, queues.length)
+        kernel.meter.observe('ack_seconds', (kernel.clock.now() - passing.createdAt) / 1000)
         return
       }
       for (const queue of queues) queue.unqueue(body.length)

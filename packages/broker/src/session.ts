@@ -8,6 +8,8 @@ import { disconnected } from './lifecycle.ts'
 import { Outbox } from './outbox.ts'
 import { refuseTooMany, scanSend, wholeSend } from './scan.ts'
 import { send } from './send.ts'
+import { causeOf } from './cause.ts'
+import { kindOf, unitsOf } from './units.ts'
 
 type Phase =
   | { readonly name: 'greeting'; readonly nonce: string; readonly cancelDeadline: () => void }
@@ -38,15 +40,17 @@ export class Session {
   readonly #ws: WebSocket
   readonly #outbox: Outbox
   readonly #host: Host
+  readonly #address: string
   #phase: Phase
   #busy = false
   #waiting: Buffer[] = []
   #missed = 0
 
-  constructor(kernel: Kernel, ws: WebSocket, socket: Duplex, host: Host) {
+  constructor(kernel: Kernel, ws: WebSocket, { socket, address }: { socket: Duplex; address: string }, host: Host) {
     this.#kernel = kernel
     this.#ws = ws
     this.#host = host
+    this.#address = address
     this.#outbox = new Outbox(socket, kernel.turn, () => this.refuse(new MeshError('slow_consumer'), closeCodes.slowConsumer))
     const nonce = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
     const cancelDeadline = kernel.clock.after(times.helloDeadline, () => this.refuse(new MeshError('hello_timeout'), closeCodes.helloTimeout))
@@ -76,9 +80,9 @@ export class Session {
 
   /** Answers a request with its error; the unexpected becomes `internal`, and its cause stays in the log. */
   fail(error: unknown, id?: string): void {
-    if (!(error instanceof MeshError))
-      this.#kernel.log('error', 'handler_failed', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    if (!(error instanceof MeshError)) this.#kernel.log('error', 'handler_failed', { cause: causeOf(error) })
     const frame = toErrorFrame(error, id)
+    this.#kernel.meter.count('refusals', frame.code)
     this.write(JSON.stringify(frame.code === 'clock_skew' ? { ...frame, serverTime: this.#kernel.clock.now() } : frame))
   }
 
@@ -214,11 +218,18 @@ export class Session {
     const needed = member.kind === 'request' ? member.phase : 'ready'
     if (needed === 'greeting') {
       if (phase.name !== 'greeting') throw new MeshError('already_ready')
+      const refused = this.#tooManyGreetings()
+      if (refused) {
+        this.refuse(refused, closeCodes.tryLater, id)
+        return undefined
+      }
       const handler = greetingTable.get(member)
       const context = { kernel: this.#kernel, session: this, nonce: phase.nonce }
       return this.#settle((async () => handler?.(context, input as never))(), member, id, true)
     }
     if (phase.name !== 'ready') throw new MeshError('not_ready')
+    if (member.kind === 'notice') this.#slow(phase.context, unitsOf(input as object))
+    else this.#kernel.limiter.spend(phase.context, this.#kernel.clock.now(), [kindOf(member), 1])
     const result = readyTable.get(member)?.(phase.context, input as never)
     if (result instanceof Promise) return this.#settle(result, member, id, false)
     if (member.kind === 'request') this.#reply(member.reply, id, result)
@@ -226,15 +237,38 @@ export class Session {
   }
 
   async #settle(result: Promise<unknown>, member: { kind: string; reply?: string }, id: string | undefined, final: boolean): Promise<void> {
+    const began = this.#kernel.clock.now()
     try {
       const output = await result
+      this.#kernel.meter.observe('request_seconds', (this.#kernel.clock.now() - began) / 1000)
+      if (final) this.#kernel.meter.count('greetings', member.reply ?? '')
       if (member.reply !== undefined) this.#reply(member.reply, id, output)
       if (final) this.#ready?.me.link?.feed.catchUp()
     } catch (error) {
+      if (final) this.#kernel.limiter.refused(this.#address)
       // Who fails to prove itself gets no second try on the same nonce.
       if (final && error instanceof MeshError) this.refuse(error, error.code === 'revoked' ? closeCodes.revoked : closeCodes.unauthorized, id)
       else this.fail(error, id)
     }
+  }
+
+  #tooManyGreetings(): MeshError | undefined {
+    try {
+      this.#kernel.limiter.greet(this.#address, this.#kernel.clock.now())
+      return undefined
+    } catch (error) {
+      if (error instanceof MeshError) return error
+      throw error
+    }
+  }
+
+  /** A notice gets no answer that could refuse it, so whoever sends too many is read more slowly. */
+  #slow(context: Ready, units: number): void {
+    const wait = this.#kernel.limiter.slow(context, this.#kernel.clock.now(), 'receipts', units)
+    if (wait === 0 || this.#busy) return
+    this.#busy = true
+    this.#ws.pause()
+    this.#kernel.clock.after(wait, () => this.#next())
   }
 
   #reply(type: string, id: string | undefined, output: unknown): void {

@@ -11,6 +11,7 @@ export type Accepted = ReturnType<typeof verifyPresence> & { readonly token: str
 export function acceptPresence({ mesh, me }: Ready, token: string): Accepted {
   const signed = verifyPresence(token, { mesh: mesh.id, session: me.key })
   if (signed.seq <= me.signed.seq) throw new MeshError('bad_presence', `its seq ${signed.seq} is not above the last one, ${me.signed.seq}`)
+  mesh.checkGroups(signed.groups)
   return { ...signed, token }
 }
 

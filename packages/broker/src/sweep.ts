@@ -8,6 +8,7 @@ import { rows } from './sql.ts'
 import { removeTombstones } from './state-rows.ts'
 import * as tables from './tables.ts'
 import { settledColumns, type Settled } from './statements.ts'
+import { causeOf } from './cause.ts'
 
 const every = 60_000
 // The store is swept once an hour, at the first run and then at every sixtieth.
@@ -22,7 +23,7 @@ export function startSweep(kernel: Kernel): () => Promise<void> {
   const schedule = () => {
     cancel = kernel.clock.after(every, () => {
       running = sweep(kernel, run++)
-        .catch((error: unknown) => kernel.log('error', 'sweep_failed', { cause: String(error) }))
+        .catch((error: unknown) => kernel.log('error', 'sweep_failed', { cause: causeOf(error) }))
         .then(() => (stopped ? undefined : schedule()))
     })
   }
@@ -45,6 +46,7 @@ async function sweep(kernel: Kernel, run: number): Promise<void> {
     await removeTombstones(kernel.db, now - times.tombstoneLife)
     await forgetFiles(kernel, now)
   }
+  kernel.limiter.sweep(kernel.meshes.all(), now)
   kernel.meshes.sweep(kernel.nodes.bus === undefined)
 }
 

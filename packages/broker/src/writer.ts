@@ -1,7 +1,9 @@
-import type { Log } from '@claudemesh/protocol'
+import type { Clock, Log } from '@claudemesh/protocol'
 import type { Database } from './ports.ts'
 import { rows } from './sql.ts'
 import { insertStatement, receiptStatement, type Entry, type Receipt, type Settled } from './statements.ts'
+import { causeOf } from './cause.ts'
+import type { Meter } from './meter.ts'
 
 const batch = { entries: 512, bytes: 8 * 1024 * 1024, receipts: 4096 } as const
 const ready = { bytes: 32 * 1024 * 1024, entries: 20_000 } as const
@@ -10,6 +12,8 @@ const ready = { bytes: 32 * 1024 * 1024, entries: 20_000 } as const
 export class Writer {
   readonly #db: Database
   readonly #log: Log
+  readonly #clock: Clock
+  readonly #meter: Meter
   readonly #onSettled: (settled: Settled[]) => void
   #entries: Entry[] = []
   #bytes = 0
@@ -17,10 +21,14 @@ export class Writer {
   #tasks: (() => Promise<void>)[] = []
   #running: Promise<void> | undefined
   #resume: (() => void)[] = []
+  /** When the oldest message of the batch in flight was taken. */
+  #inFlight: number | undefined
 
-  constructor(db: Database, log: Log, onSettled: (settled: Settled[]) => void) {
+  constructor({ db, log, clock, meter }: { db: Database; log: Log; clock: Clock; meter: Meter }, onSettled: (settled: Settled[]) => void) {
     this.#db = db
     this.#log = log
+    this.#clock = clock
+    this.#meter = meter
     this.#onSettled = onSettled
   }
 
@@ -46,6 +54,11 @@ export class Writer {
   /** Resolves once everything added before is committed. */
   async settled(): Promise<void> {
     if (this.#running) await this.after(async () => {})
+  }
+
+  /** What waits for its commit, the batch in flight not counted, and since when the oldest does, that batch included. */
+  get waiting(): { entries: number; bytes: number; since: number | undefined } {
+    return { entries: this.#entries.length, bytes: this.#bytes, since: this.#inFlight ?? this.#entries[0]?.createdAt }
   }
 
   /** True while so much waits that senders should be paused; `whenReady` tells when to go on. */
@@ -90,12 +103,19 @@ export class Writer {
   }
 
   async #insert(entries: Entry[]): Promise<number> {
+    const began = this.#clock.now()
+    this.#inFlight = entries[0]?.createdAt
+    this.#meter.observe('batch_entries', entries.length)
     try {
       const stored = new Set((await rows<{ key: string }>(this.#db, insertStatement(entries))).map((row) => row.key))
+      this.#meter.observe('batch_seconds', (this.#clock.now() - began) / 1000)
+      this.#meter.count('messages', 'stored', stored.size)
       for (const entry of entries) entry.settled(stored.has(entry.meshId + entry.id) ? 'stored' : 'known')
     } catch (error) {
-      this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: String(error) })
+      this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: causeOf(error) })
       for (const entry of entries) entry.settled(error instanceof Error ? error : new Error(String(error)))
+    } finally {
+      this.#inFlight = undefined
     }
     return entries.length
   }
@@ -104,7 +124,7 @@ export class Writer {
     try {
       this.#onSettled(await rows<Settled>(this.#db, receiptStatement(receipts)))
     } catch (error) {
-      this.#log('error', 'store_failed', { what: 'receipts', count: receipts.length, cause: String(error) })
+      this.#log('error', 'store_failed', { what: 'receipts', count: receipts.length, cause: causeOf(error) })
     }
     return receipts.length
   }

@@ -270,7 +270,7 @@ export class Connection implements AsyncDisposable {
 }
 
 function causeOf(code: number, error: string | undefined, word: MeshError | undefined): MeshError {
-  if (word && (code >= 4000 || code === closeCodes.restart)) return word
+  if (word && (code >= 4000 || code === closeCodes.restart || code === closeCodes.tryLater)) return word
   if (code === closeCodes.revoked) return new MeshError('revoked')
   if (code === closeCodes.unauthorized) return new MeshError('unauthorized')
   if (code === closeCodes.replaced) return new MeshError('replaced')

@@ -13,12 +13,16 @@ interface Pending {
   readonly text: string
   readonly keep: boolean
   sent: boolean
+  /** The broker has put it off once already. */
+  putOff: boolean
   readonly resolve: (output: unknown) => void
   readonly reject: (error: MeshError) => void
   readonly cancelTimeout: () => void
 }
 
 const most = 4096
+// Whoever is put off longer is told so.
+const longestWait = 5_000
 
 /** Requests under way: matches answers by id, and decides what a lost connection means for each. */
 export class Requests {
@@ -26,6 +30,8 @@ export class Requests {
   readonly #clock: Clock
   #transmit: ((text: string) => void) | undefined
   #next = 0
+  /** Types of which nothing is sent for now, because the broker put one off. */
+  readonly #held = new Map<string, () => void>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -46,6 +52,7 @@ export class Requests {
         text: JSON.stringify({ type: request.type, id, ...input }),
         keep: options.keep ?? false,
         sent: false,
+        putOff: false,
         resolve,
         reject,
         cancelTimeout: this.#clock.after(options.timeoutMs ?? 10_000, () => this.#expire(id)),
@@ -78,17 +85,22 @@ export class Requests {
   /** The session is over. */
   closed(reason: MeshError): void {
     this.#transmit = undefined
+    for (const cancel of this.#held.values()) cancel()
+    this.#held.clear()
     for (const id of this.#pending.keys()) this.#settle(id)?.reject(reason)
   }
 
   /** Takes a frame with an id; false when it answers nothing that waits. */
   answer(json: Json): boolean {
     const id = json['id']
-    if (typeof id !== 'string' || !this.#pending.get(id)?.sent) return false
+    const known = typeof id === 'string' ? this.#pending.get(id) : undefined
+    if (typeof id !== 'string' || !known?.sent) return false
+    const error = json.type === 'error' ? refusalOf(json) : undefined
+    if (error && this.#putOff(known, error)) return true
     const pending = this.#settle(id)
     if (!pending) return false
     try {
-      if (json.type === 'error') throw fromErrorFrame(json)
+      if (error) throw error
       if (json.type !== pending.request.reply) throw new MeshError('bad_frame', `${pending.request.type} was answered by ${json.type}`)
       pending.resolve(check(json.type, pending.request.output, json))
     } catch (error) {
@@ -97,8 +109,23 @@ export class Requests {
     return true
   }
 
+  /** Waits, once, as long as the broker says. Others of the type wait with it: sent now, they would overtake it or be put off too. */
+  #putOff(pending: Pending, { code, retryAfter = 0 }: MeshError): boolean {
+    if ((code !== 'rate_limited' && code !== 'overloaded') || retryAfter <= 0 || retryAfter > longestWait || pending.putOff) return false
+    pending.putOff = true
+    pending.sent = false
+    const { type } = pending.request
+    this.#held.get(type)?.()
+    const resume = () => {
+      this.#held.delete(type)
+      for (const waiting of this.#pending.values()) this.#send(waiting)
+    }
+    this.#held.set(type, this.#clock.after(retryAfter, resume))
+    return true
+  }
+
   #send(pending: Pending): void {
-    if (!this.#transmit || pending.sent) return
+    if (!this.#transmit || pending.sent || this.#held.has(pending.request.type)) return
     pending.sent = true
     this.#transmit(pending.text)
   }
@@ -113,5 +140,13 @@ export class Requests {
     this.#pending.delete(id)
     pending?.cancelTimeout()
     return pending
+  }
+}
+
+function refusalOf(json: Json): MeshError {
+  try {
+    return fromErrorFrame(json)
+  } catch (error) {
+    return error instanceof MeshError ? error : new MeshError('internal', undefined, { cause: error })
   }
 }

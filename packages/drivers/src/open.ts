@@ -4,6 +4,8 @@ import { readMigrations, type Migration } from './migrations.ts'
 export interface StoreOptions {
   /** The schema's steps, when they do not lie where this repository keeps them (a bundle carries its own). */
   readonly migrations?: readonly Migration[]
+  /** False opens it as it is. */
+  readonly migrate?: boolean
 }
 
 /** Opens and migrates `postgres://…`, `pglite:DIR` or `pglite:` (in memory). The vendor is loaded on demand. */
@@ -11,7 +13,7 @@ export async function openStore(url: string, options: StoreOptions = {}): Promis
   const migrations = async () => options.migrations ?? (await readMigrations())
   const store = await open(url, migrations)
   try {
-    await store.migrate()
+    if (options.migrate !== false) await store.migrate()
     return store
   } catch (error) {
     await store[Symbol.asyncDispose]()

@@ -40,7 +40,8 @@ export const errors = {
   queue_full: row('A recipient’s queue is full; nothing was stored for it.', 'later'),
   outbox_full: row('The outbox of this machine is full: 1,000 messages or 16 MiB wait for the broker already.', 'later'),
   outbox_unwritable: row('The outbox could not be written to disk, so the message was not kept; the message names the cause.', 'later'),
-  rate_limited: row('Too many requests; retryAfter says when.', 'later'),
+  rate_limited: row('Too much in too short a time, by this session, its member, its mesh or its address; retryAfter says when to try again.', 'later'),
+  overloaded: row('The broker has more to do than it can; retryAfter says when to try again.', 'later'),
   // what the mesh keeps
   bad_key: row('The state key breaks the rules; the message says which.'),
   bad_value: row('The value is nothing that JSON can say and every store can keep; the message says why.'),
@@ -94,7 +95,7 @@ export type ErrorCode = keyof typeof errors
 /** The one error class on both ends: a code of the table, a sentence for people, and where useful the remedy. */
 export class MeshError extends Error {
   readonly code: ErrorCode
-  /** Milliseconds to wait, with `rate_limited`. */
+  /** Milliseconds to wait, with `rate_limited` and `overloaded`. */
   readonly retryAfter: number | undefined
   /** The present version, with `version_conflict`. */
   readonly version: number | undefined

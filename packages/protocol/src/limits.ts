@@ -9,6 +9,11 @@ export const limits = {
   roleChars: 64,
   summaryChars: 280,
   groupsPerPeer: 32,
+  /** Groups that live sessions of one mesh are in. */
+  groupsPerMesh: 256,
+  members: 10_000,
+  /** Invites of a mesh that can still be used. */
+  invites: 1000,
   recipients: 2048,
   targets: 64,
   tokenChars: 8192,
@@ -106,5 +111,7 @@ export const closeCodes = {
   replaced: 4409,
   slowConsumer: 4410,
   restart: 1012,
+  /** Too many greetings from one address. */
+  tryLater: 1013,
   tooLarge: 1009,
 } as const

@@ -11,6 +11,7 @@ const running =
         store: await openStore(store),
         ...(bus === undefined ? {} : { bus: await openBus(bus) }),
         greetings: { total: 20_000, perAddress: 20_000 },
+        rates: false,
       })
 
 process.on('message', () => {

@@ -1,5 +1,5 @@
-import { ConfigError, configFrom, serve, shown, type Config } from '@claudemesh/broker-app'
-import type { Log } from '@claudemesh/protocol'
+import { check as tryServices, ConfigError, configFrom, lineOf, serve, shown, type Config } from '@claudemesh/broker-app'
+import { jsonLog } from '@claudemesh/broker-app/logs'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { bundledMigrations } from '../local/migrations.ts'
@@ -9,13 +9,19 @@ import { untilStopped } from '../until-stopped.ts'
 /** The production broker: configured by the environment, one line of JSON per event on stdout, until it is told to stop. */
 export async function broker(context: Context, output: Output, { check = false }: { check?: boolean }): Promise<void> {
   const config = settings(context)
-  if (check) return output.value({ ...shown(config) })
-  const log: Log = (level, event, fields) => {
-    if (level !== 'debug') output.value({ time: new Date(context.clock.now()).toISOString(), level, event, ...fields })
-  }
+  if (check) return checked(context, output, config)
+  const log = jsonLog(config.logLevel, context.stdout)
   await using running = await serve(config, { clock: context.clock, log, version: context.version, ...bundledMigrations() })
   log('info', 'serving', { url: running.url, port: running.port })
   log('info', 'draining', { signal: await untilStopped() })
+}
+
+/** The settings, then each service that they name. Throws when one does not answer. */
+async function checked(context: Context, output: Output, config: Config): Promise<void> {
+  const checks = await tryServices(config, context.clock)
+  output.result({ json: { ...shown(config), checks }, text: [JSON.stringify(shown(config), null, 2), ...checks.map(lineOf)] })
+  const failed = checks.filter(({ ok }) => !ok).map(({ part }) => part)
+  if (failed.length > 0) throw new Failure('not_answering', `does not answer: ${failed.join(', ')}`)
 }
 
 function settings(context: Context): Config {

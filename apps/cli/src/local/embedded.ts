@@ -24,10 +24,8 @@ export async function startEmbedded({ port, data, clock, log, version, tap }: Em
     const store = keep(await open(data))
     const blob = keep(await openBlob(data === '' ? 'file:' : `file:${join(data, 'files')}`))
     const bus = keep(await openBus('local:'))
-    const { port: taken, url } = keep(
-      await listen(port, { store, blob, bus, clock, ...(log ? { log } : {}), ...(version ? { version } : {}), ...(tap ? { tap } : {}) }),
-    )
-    return { port: taken, url }
+    const broker = keep(await listen(port, { store, blob, bus, clock, ...(log ? { log } : {}), ...(version ? { version } : {}), ...(tap ? { tap } : {}) }))
+    return { port: broker.port, url: broker.url, figures: () => broker.figures() }
   })
 }
 

@@ -1,6 +1,6 @@
 import { and, eq, lt, sql } from 'drizzle-orm'
 import { verifyChain, verifyEnrol, type ChainTo } from '@claudemesh/crypto'
-import { MeshError, type contract, type Input, type MeshId, type Output } from '@claudemesh/protocol'
+import { limits, MeshError, type contract, type Input, type MeshId, type Output } from '@claudemesh/protocol'
 import type { Greeting } from '../kernel.ts'
 import { currentKeybox, forgetReaders, putKeyboxes } from '../keyboxes.ts'
 import { holdPolicy, refresh } from '../policy.ts'
@@ -29,8 +29,10 @@ export async function enrol(greeting: Greeting, input: Input<Enrol>): Promise<Ou
       .values(memberRow(mesh.id, chain, tokens, now))
       .onConflictDoNothing()
       .returning({ id: tables.member.id })
-    if (fresh) await countUse(tx, mesh.id, chain, tokens, now)
-    else await checkSame(tx, mesh.id, chain, tokens)
+    if (fresh) {
+      await checkMembers(tx, mesh.id)
+      await countUse(tx, mesh.id, chain, tokens, now)
+    } else await checkSame(tx, mesh.id, chain, tokens)
     if (boxes.length > 0) await putKeyboxes(tx, boxes)
   })
   kernel.log('info', 'enrolled', { mesh: mesh.id, member: chain.member.id })
@@ -45,6 +47,11 @@ export function memberRow(
   createdAt: number,
 ): typeof tables.member.$inferInsert {
   return { meshId, id: member.id, pubkey: member.key, name: member.name, role: member.role, chain: [...chain], invitePubkey: invite?.key ?? null, createdAt }
+}
+
+async function checkMembers(tx: Database, meshId: MeshId): Promise<void> {
+  const members = await tx.$count(tables.member, eq(tables.member.meshId, meshId))
+  if (members > limits.members) throw new MeshError('quota_exceeded', `this mesh has ${limits.members} members already`)
 }
 
 async function countUse(tx: Database, meshId: MeshId, { invite }: ChainTo<'member'>, tokens: readonly string[], now: number): Promise<void> {

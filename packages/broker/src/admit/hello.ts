@@ -139,6 +139,7 @@ function checkPresence(mesh: Mesh, input: Hello) {
   const same =
     told.length === signed.groups.length && told.every((t) => signed.groups.some((g) => g.name === t.name && (g.role ?? '') === t.role.normalize('NFC').trim()))
   if (!same) throw new MeshError('bad_presence', 'the presence carries other groups than the hello')
+  mesh.checkGroups(signed.groups)
   return signed
 }
 

@@ -1,5 +1,5 @@
-import { limits, type contract } from '@claudemesh/protocol'
-import { and, asc, eq, gt } from 'drizzle-orm'
+import { limits, MeshError, type contract, type MeshId } from '@claudemesh/protocol'
+import { and, asc, eq, gt, lt } from 'drizzle-orm'
 import { createMesh } from '../admit/create.ts'
 import { enrol } from '../admit/enrol.ts'
 import { hello } from '../admit/hello.ts'
@@ -8,11 +8,19 @@ import type { Answerable, Handlers } from '../handlers.ts'
 import type { Greeting, Ready } from '../kernel.ts'
 import { currentKeybox, putKeyboxes } from '../keyboxes.ts'
 import { end } from '../lifecycle.ts'
+import type { Database } from '../ports.ts'
 import { holdPolicy, replacePolicy } from '../policy.ts'
 import { shared } from '../shared-tokens.ts'
 import * as tables from '../tables.ts'
 
 type S = typeof contract.session
+
+async function checkInvites(db: Database, meshId: MeshId, now: number): Promise<void> {
+  const { invite } = tables
+  const open = await db.$count(invite, and(eq(invite.meshId, meshId), gt(invite.expiresAt, now), lt(invite.used, invite.max)))
+  if (open >= limits.invites) throw new MeshError('quota_exceeded', `${limits.invites} invites of this mesh can still be used: revoke some, or let them expire`)
+}
+
 type Greets = 'hello' | 'enrol' | 'createMesh'
 
 export const greetings: Handlers<S, Greeting, Greets> = { hello, enrol, createMesh }
@@ -31,6 +39,7 @@ export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
     const boxes = keybox ? [currentKeybox(mesh, keybox, { reader: invite.key, by: me.memberPubkey, now })] : []
     await kernel.db.transaction(async (tx) => {
       await holdPolicy(tx, mesh)
+      await checkInvites(tx, mesh.id, now)
       await tx
         .insert(tables.invite)
         .values({ meshId: mesh.id, pubkey: invite.key, chain: [...chain], max: invite.max, expiresAt: invite.exp, createdAt: now })

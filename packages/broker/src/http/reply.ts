@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { MeshError, toErrorFrame, type ErrorCode } from '@claudemesh/protocol'
+import { causeOf } from '../cause.ts'
 import type { Kernel } from '../kernel.ts'
 
 /** What every answer bears: nothing of it is stored, sniffed, framed or run. */
@@ -32,7 +33,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
 
 /** Answers with a named error; the unexpected becomes `internal`, and its cause stays in the log. The rest of a body is not read. */
 export function replyError(kernel: Kernel, response: ServerResponse, error: unknown, headers: OutgoingHttpHeaders = {}): void {
-  if (!(error instanceof MeshError)) kernel.log('error', 'http_failed', { cause: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  if (!(error instanceof MeshError)) kernel.log('error', 'http_failed', { cause: causeOf(error) })
   if (response.headersSent || response.destroyed) {
     response.destroy()
     return

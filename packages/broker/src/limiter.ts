@@ -1,0 +1,111 @@
+import { MeshError, type MemberId } from '@claudemesh/protocol'
+import { Bucket } from './buckets.ts'
+import { refusedGreeting, type Kind, type Rates, type Scope } from './rates.ts'
+
+type Buckets = Partial<Record<Kind, Bucket>>
+type Account = readonly (readonly [Scope, Buckets])[]
+
+const named: Record<Kind, string> = {
+  messages: 'messages',
+  recipients: 'recipients',
+  bytes: 'bytes',
+  writes: 'writes',
+  requests: 'requests',
+  receipts: 'receipts',
+}
+const possessors: Record<Scope, string> = { session: 'this session', member: 'this member', mesh: 'this mesh' }
+
+interface MeshAccount {
+  readonly own: Buckets
+  readonly members: Map<MemberId, Buckets>
+}
+
+/** The rates of one broker. Buckets come with the first use and go when they are full again, or with the mesh or session they are of. */
+export class Limiter {
+  readonly #rates: Rates | undefined
+  readonly #meshes = new WeakMap<object, MeshAccount>()
+  readonly #accounts = new WeakMap<object, Account>()
+  readonly #addresses = new Map<string, Bucket>()
+
+  /** Without rates nothing is refused. */
+  constructor(rates: Rates | undefined) {
+    this.#rates = rates
+  }
+
+  /** Takes one request's units, all or none. Throws `rate_limited`. */
+  spend(who: Spender, now: number, ...units: readonly (readonly [Kind, number])[]): void {
+    const rates = this.#rates
+    if (!rates) return
+    const account = this.#accountOf(who)
+    for (const [kind, n] of units) {
+      for (const [scope, buckets] of account) {
+        const wait = (buckets[kind] ??= new Bucket(rates[scope][kind], now)).wait(n, now)
+        if (wait > 0) throw limited(`too many ${named[kind]} from ${possessors[scope]}`, wait)
+      }
+    }
+    for (const [kind, n] of units) for (const [, buckets] of account) buckets[kind]?.take(n)
+  }
+
+  /** Takes the units of what cannot be refused; milliseconds by which whoever sent it has to be slowed down. */
+  slow(who: Spender, now: number, kind: Kind, n: number): number {
+    const rates = this.#rates
+    if (!rates) return 0
+    let wait = 0
+    for (const [scope, buckets] of this.#accountOf(who)) {
+      const bucket = (buckets[kind] ??= new Bucket(rates[scope][kind], now))
+      bucket.take(n)
+      wait = Math.max(wait, bucket.wait(0, now))
+    }
+    return wait
+  }
+
+  /** An address begins to greet. Throws `rate_limited`. */
+  greet(address: string, now: number): void {
+    if (!this.#rates) return
+    const bucket = this.#addresses.get(address) ?? new Bucket(this.#rates.address.greetings, now)
+    this.#addresses.set(address, bucket)
+    const wait = bucket.wait(1, now)
+    if (wait > 0) throw limited('too many greetings from this address', wait)
+    bucket.take(1)
+  }
+
+  /** A greeting of this address was refused. */
+  refused(address: string): void {
+    this.#addresses.get(address)?.take(refusedGreeting - 1)
+  }
+
+  /** Forgets what is full again. */
+  sweep(meshes: Iterable<object>, now: number): void {
+    for (const [address, bucket] of this.#addresses) if (bucket.full(now)) this.#addresses.delete(address)
+    for (const mesh of meshes) {
+      const members = this.#meshes.get(mesh)?.members ?? []
+      for (const [, buckets] of members) for (const kind of Object.keys(buckets) as Kind[]) if (buckets[kind]?.full(now)) delete buckets[kind]
+    }
+  }
+
+  #accountOf({ mesh, me }: Spender): Account {
+    const known = this.#accounts.get(me)
+    if (known) return known
+    const shared = this.#meshes.get(mesh) ?? { own: {}, members: new Map() }
+    this.#meshes.set(mesh, shared)
+    const member = shared.members.get(me.memberId) ?? {}
+    shared.members.set(me.memberId, member)
+    const account: Account = [
+      ['session', {}],
+      ['member', member],
+      ['mesh', shared.own],
+    ]
+    this.#accounts.set(me, account)
+    return account
+  }
+}
+
+/** Authority over a bucket comes from the connection, as any other. */
+export interface Spender {
+  readonly mesh: object
+  readonly me: { readonly memberId: MemberId }
+}
+
+function limited(what: string, retryAfter: number): MeshError {
+  return new MeshError('rate_limited', `${what}: try again in ${Math.ceil(retryAfter / 1000)} s`, { retryAfter })
+}
