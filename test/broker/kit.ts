@@ -291,8 +291,9 @@ export class Peer implements AsyncDisposable {
     }
   }
 
-  async connect(): Promise<Frame> {
-    const { wire, nonce } = await dial(this.mesh.url)
+  /** Connects to the mesh's broker, or to another address of it. */
+  async connect(url = this.mesh.url): Promise<Frame> {
+    const { wire, nonce } = await dial(url)
     this.#wire = wire
     const answer = await wire.ask(this.helloFrame(nonce))
     if (answer.type !== 'hello_ack') throw new Error(JSON.stringify(answer))

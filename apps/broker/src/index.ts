@@ -1,3 +1,4 @@
+export { withStore } from './with-store.ts'
 export { check, lineOf, type Checked } from './check.ts'
 export { ConfigError } from './config-error.ts'
 export { configFrom, shown, type Config } from './config.ts'

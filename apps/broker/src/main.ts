@@ -7,18 +7,29 @@ import { check, lineOf } from './check.ts'
 import { ConfigError } from './config-error.ts'
 import { configFrom, shown, type Config } from './config.ts'
 import { jsonLog } from './logs.ts'
+import { withStore } from './with-store.ts'
 import { serve } from './serve.ts'
 
 // Put in place by the bundler; sources read the folder of the repository.
 declare const CLAUDEMESH_MIGRATIONS: readonly Migration[] | undefined
 
+const migrations = typeof CLAUDEMESH_MIGRATIONS === 'undefined' ? {} : { migrations: CLAUDEMESH_MIGRATIONS }
+
 async function run(config: Config): Promise<void> {
   const log = jsonLog(config.logLevel)
-  const migrations = typeof CLAUDEMESH_MIGRATIONS === 'undefined' ? {} : { migrations: CLAUDEMESH_MIGRATIONS }
   await using broker = await serve(config, { clock: systemClock, log, version: manifest.version, ...migrations })
   log('info', 'serving', { url: broker.url, port: broker.port })
   const [signal] = (await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])) as [string | undefined]
   log('info', 'draining', { signal })
+}
+
+/** `--backup FILE` or `--restore FILE`. */
+async function copy(config: Config): Promise<void> {
+  const { backUp, restore } = await import('./backup.ts')
+  const [name = '', file] = process.argv.slice(process.argv.findIndex((arg) => arg === '--backup' || arg === '--restore'))
+  if (file === undefined) throw new ConfigError(`${name} needs a file`)
+  const rows = await withStore(config, migrations, (db) => (name === '--backup' ? backUp(db, file) : restore(db, file)))
+  process.stdout.write(`${JSON.stringify({ file, rows })}\n`)
 }
 
 try {
@@ -28,7 +39,8 @@ try {
     const checks = await check(config, systemClock)
     for (const one of checks) process.stderr.write(`${lineOf(one)}\n`)
     if (checks.some(({ ok }) => !ok)) process.exitCode = 1
-  } else await run(config)
+  } else if (process.argv.includes('--backup') || process.argv.includes('--restore')) await copy(config)
+  else await run(config)
 } catch (error) {
   process.stderr.write(`claudemesh broker: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = error instanceof ConfigError ? 2 : 1

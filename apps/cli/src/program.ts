@@ -30,7 +30,9 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .action(async (flags) => (await import('./commands/up.ts')).up(context, output(flags), flags))
   command('down', 'end the broker that up started').action(async (flags) => show(flags, (await import('./commands/down.ts')).down(context)))
   command('broker', 'run the production broker, configured by the environment')
-    .option('--check', 'only say what the environment sets')
+    .option('--check', 'say what the environment sets and which service answers, and end')
+    .option('--backup <file>', 'write what the store keeps to a new file, and end')
+    .option('--restore <file>', 'fill an empty store from such a file, and end')
     .action(async (flags) => (await import('./commands/broker.ts')).broker(context, output(flags), flags))
 
   command('create <slug>', 'found a mesh of your own on a broker')

@@ -7,6 +7,7 @@ import { end, tell } from './lifecycle.ts'
 import { rows } from './sql.ts'
 import { removeTombstones } from './state-rows.ts'
 import * as tables from './tables.ts'
+import { sweepWriters } from './writers.ts'
 import { settledColumns, type Settled } from './statements.ts'
 import { causeOf } from './cause.ts'
 
@@ -40,11 +41,14 @@ async function sweep(kernel: Kernel, run: number): Promise<void> {
   endExpiredSessions(kernel, now)
   await sweepFiles(kernel, now)
   if (run % storeEvery === 0) {
-    tell(kernel, [...(await failForgotten(kernel, now)), ...(await failOld(kernel, now))])
+    const failed = [...(await failForgotten(kernel, now)), ...(await failOld(kernel, now))]
+    kernel.meter.count('swept', 'deliveries', failed.length)
+    tell(kernel, failed)
     await removeOld(kernel, now)
     await sweepKeyboxes(kernel.db, now - times.pendingKeyboxes, now)
     await removeTombstones(kernel.db, now - times.tombstoneLife)
     await forgetFiles(kernel, now)
+    kernel.meter.count('swept', 'writers', await sweepWriters(kernel.db, now))
   }
   kernel.limiter.sweep(kernel.meshes.all(), now)
   kernel.meshes.sweep(kernel.nodes.bus === undefined)

@@ -202,6 +202,9 @@ export const writer = schema.table(
     meshId: meshRef(),
     hash: text('hash').notNull(),
     chain: text('chain').array().notNull(),
+    keptAt: millis('kept_at')
+      .notNull()
+      .default(sql`(extract(epoch from now()) * 1000)::bigint`),
   },
   (t) => [primaryKey({ columns: [t.meshId, t.hash] })],
 )

@@ -1,4 +1,4 @@
-import { check as tryServices, ConfigError, configFrom, lineOf, serve, shown, type Config } from '@claudemesh/broker-app'
+import { check as tryServices, ConfigError, configFrom, lineOf, serve, shown, withStore, type Config } from '@claudemesh/broker-app'
 import { jsonLog } from '@claudemesh/broker-app/logs'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
@@ -7,9 +7,14 @@ import type { Output } from '../output.ts'
 import { untilStopped } from '../until-stopped.ts'
 
 /** The production broker: configured by the environment, one line of JSON per event on stdout, until it is told to stop. */
-export async function broker(context: Context, output: Output, { check = false }: { check?: boolean }): Promise<void> {
+export async function broker(
+  context: Context,
+  output: Output,
+  { check = false, backup, restore }: { check?: boolean; backup?: string; restore?: string },
+): Promise<void> {
   const config = settings(context)
   if (check) return checked(context, output, config)
+  if (backup !== undefined || restore !== undefined) return copied(output, config, { backup, restore })
   const log = jsonLog(config.logLevel, context.stdout)
   await using running = await serve(config, { clock: context.clock, log, version: context.version, ...bundledMigrations() })
   log('info', 'serving', { url: running.url, port: running.port })
@@ -22,6 +27,14 @@ async function checked(context: Context, output: Output, config: Config): Promis
   output.result({ json: { ...shown(config), checks }, text: [JSON.stringify(shown(config), null, 2), ...checks.map(lineOf)] })
   const failed = checks.filter(({ ok }) => !ok).map(({ part }) => part)
   if (failed.length > 0) throw new Failure('not_answering', `does not answer: ${failed.join(', ')}`)
+}
+
+async function copied(output: Output, config: Config, { backup, restore }: { backup: string | undefined; restore: string | undefined }): Promise<void> {
+  if (backup !== undefined && restore !== undefined) throw new Failure('usage', '--backup and --restore are two commands')
+  const file = backup ?? restore ?? ''
+  const copy = await import('@claudemesh/broker-app/backup')
+  const rows = await withStore(config, bundledMigrations(), (db) => (backup === undefined ? copy.restore(db, file) : copy.backUp(db, file)))
+  output.result({ json: { file, rows }, text: `${rows} rows ${backup === undefined ? 'from' : 'in'} ${file}` })
 }
 
 function settings(context: Context): Config {

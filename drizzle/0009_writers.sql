@@ -1,0 +1,1 @@
+ALTER TABLE "mesh"."writer" ADD COLUMN "kept_at" bigint DEFAULT (extract(epoch from now()) * 1000)::bigint NOT NULL;
