@@ -54,13 +54,15 @@ export function configFrom(env: Readonly<Record<string, string | undefined>>): C
 }
 
 /** The settings as they may be shown: what an address holds as user, password and options is left out, and the rates that hold are spelled out. */
-export function shown({ metricsToken: _, rates = defaultRates, ...config }: Config): Omit<Config, 'metricsToken'> {
+export function shown(config: Config): Omit<Config, 'metricsToken'> & { readonly metricsGuarded?: true } {
+  const { metricsToken, rates = defaultRates, storeUrl, busUrl, blobUrl, ...others } = config
   return {
-    ...config,
+    ...others,
     rates,
-    storeUrl: bare(config.storeUrl),
-    busUrl: bare(config.busUrl),
-    ...(config.blobUrl === undefined ? {} : { blobUrl: bare(config.blobUrl) }),
+    storeUrl: bare(storeUrl),
+    busUrl: bare(busUrl),
+    ...(blobUrl === undefined ? {} : { blobUrl: bare(blobUrl) }),
+    ...(metricsToken === undefined ? {} : { metricsGuarded: true }),
   }
 }
 
