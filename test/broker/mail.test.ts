@@ -1,6 +1,9 @@
+import { createBroker } from '@claudemesh/broker'
+import { openStore } from '@claudemesh/drivers'
 import { limits } from '@claudemesh/protocol'
 import { expect, test } from 'vitest'
-import { Peer, type Frame, type TestMesh } from './kit.ts'
+import { TestClock } from '../harness/clock.ts'
+import { Peer, TestMesh, type Frame } from './kit.ts'
 import { onEveryStore } from './world.ts'
 
 const rung = async (peer: Peer, messageId: unknown) => ((await peer.wire.ask({ type: 'message_status', messageId }))['recipients'] as Frame[])[0]
@@ -140,4 +143,26 @@ onEveryStore((world) => {
     expect(await alice.wire.next('peer_gone')).toMatchObject({ sessionPubkey: bob.key, reason: 'left' })
     expect(await rung(alice, messageId)).toMatchObject({ rung: 'surfaced' })
   })
+})
+
+test('a broker that was restarted takes mail from a session that never came back to one that did', async () => {
+  const store = await openStore('pglite:')
+  const clock = new TestClock()
+  const before = await createBroker({ store, clock })
+  const mesh = await new TestMesh(before.url, clock).create()
+  const carol = await carolOf(mesh)
+  const alice = await mesh.peer('Alice')
+  const lost = await carol.session('Lost')
+  const { messageId } = await alice.wire.ask(carol.mailFrame(alice, 'hello'))
+  await lost.wire.next('push')
+  await before[Symbol.asyncDispose]()
+  await using stack = new AsyncDisposableStack()
+  stack.use(store)
+  const after = stack.use(await createBroker({ store, clock }))
+  const seen = Object.assign(new TestMesh(after.url, clock), { root: mesh.root, admin: mesh.admin, id: mesh.id, adminCert: mesh.adminCert })
+  const other = stack.use(await seen.peer('Other', { member: carol.member, mail: true }))
+  await other.wire.ask({ type: 'get_policy' })
+  expect(other.wire.seen.filter((frame) => frame.type === 'push')).toEqual([])
+  clock.advance(91_000)
+  expect(await other.wire.next('push')).toMatchObject({ messageId, mail: true })
 })

@@ -91,6 +91,19 @@ describe('a bus that loses messages', () => {
     expect(pushes(bob)).toHaveLength(2)
   })
 
+  test('nor is mail: the session that shows it is found by a look into the store', async () => {
+    const mesh = await nodes.mesh()
+    const member = await mesh.enrolled('Carol')
+    const key = member.key.publicKey
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using carol = await peerAt(nodes.b, mesh, 'Vinnie', { member, mail: true })
+    await knows(alice, carol)
+    leaky.loseOne('"t":"mail"')
+    const { messageId } = await alice.send([key], 'is lost on the way', { members: 1, shared: true })
+    while (!pushes(carol).includes(messageId)) await look(nodes, carol)
+    expect(pushes(carol)).toEqual([messageId])
+  })
+
   test('leaves no ghost: rosters are compared with the store', async () => {
     const mesh = await nodes.mesh()
     await using alice = await peerAt(nodes.a, mesh, 'Alice')

@@ -37,7 +37,7 @@ export class Presence {
   cancelLinger: () => void = () => {}
   /** When newer connections took this session over, lately. */
   swaps: number[] = []
-  /** It shows mail for its member. */
+  /** It shows mail for its member, or may: of sessions that are not connected here nobody knows. */
   showsMail = false
   /** What the durable queue holds for it. */
   queued = { count: 0, bytes: 0 }

@@ -1,6 +1,7 @@
 import { and, eq, inArray, sql } from 'drizzle-orm'
-import type { MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
+import type { MemberPubkey, MeshId, MessageId, RecipientPubkey, SessionPubkey } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
+import { holderFor } from './mail.ts'
 import type { Following } from './membership.ts'
 import type { Mesh } from './mesh.ts'
 import { queuesOf } from './queues.ts'
@@ -88,26 +89,39 @@ async function countQueues(kernel: Kernel, mesh: Mesh): Promise<void> {
   for (const presence of mesh.presences.values()) presence.queued = counted.get(presence.key) ?? { count: 0, bytes: 0 }
 }
 
+interface Here {
+  readonly mesh: MeshId
+  readonly key: RecipientPubkey
+}
+
 /** Finds stored messages that never came to this node's connections, and has them read from the queue. */
 async function catchUp(kernel: Kernel): Promise<void> {
-  const here: { mesh: MeshId; key: SessionPubkey }[] = []
-  for (const mesh of kernel.meshes.all()) for (const { key, link } of mesh.presences.values()) if (link) here.push({ mesh: mesh.id, key })
+  const here: Here[] = []
+  for (const mesh of kernel.meshes.all()) {
+    for (const { key, memberPubkey, link, showsMail } of mesh.presences.values()) {
+      if (link) here.push({ mesh: mesh.id, key })
+      if (link && showsMail) here.push({ mesh: mesh.id, key: memberPubkey })
+    }
+  }
   for (let i = 0; i < here.length; i += sessionsPerQuery) {
     const some = here.slice(i, i + sessionsPerQuery)
     const waiting = await kernel.writer.after(() => storedFor(kernel, some))
     for (const { mesh_id, recipient_pubkey, message_id } of waiting) {
-      const feed = kernel.meshes.peek(mesh_id)?.presences.get(recipient_pubkey)?.link?.feed
+      const mesh = kernel.meshes.peek(mesh_id)
+      const recipient = mesh?.presences.get(recipient_pubkey as SessionPubkey) ?? (mesh && holderFor(mesh, recipient_pubkey as MemberPubkey))
+      const feed = recipient?.link?.feed
       if (feed && !feed.has(message_id)) feed.again()
     }
   }
 }
 
-function storedFor(kernel: Kernel, sessions: readonly { mesh: MeshId; key: SessionPubkey }[]) {
-  return rows<{ mesh_id: MeshId; recipient_pubkey: SessionPubkey; message_id: MessageId }>(
+/** What is stored for these and should have been pushed by now: of mail, what no session holds. */
+function storedFor(kernel: Kernel, sessions: readonly Here[]) {
+  return rows<{ mesh_id: MeshId; recipient_pubkey: RecipientPubkey; message_id: MessageId }>(
     kernel.db,
     sql`select d.mesh_id, d.recipient_pubkey, d.message_id
       from unnest(${column(sessions.map(({ mesh }) => mesh))}, ${column(sessions.map(({ key }) => key))}) as s(mesh_id, key)
       join mesh.delivery d on d.recipient_pubkey = s.key and d.mesh_id = s.mesh_id
-      where d.rung in ('stored', 'received') and d.rung = 'stored' and d.at < ${kernel.clock.now() - grace}::bigint`,
+      where d.rung in ('stored', 'received') and d.rung = 'stored' and (not d.mail or d.holder is null) and d.at < ${kernel.clock.now() - grace}::bigint`,
   )
 }

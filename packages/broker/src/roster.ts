@@ -23,6 +23,8 @@ export function take(kernel: Kernel, mesh: Mesh, told: ToldPresence, where: Node
   presence.statusSince = told.statusSince
   presence.elsewhere = typeof where === 'string' ? where : undefined
   presence.silent = undefined
+  // Not told: at its end its mail is offered in any case.
+  presence.showsMail = true
   mesh.put(presence)
   if (typeof where !== 'string') linger(kernel, mesh, presence, where.away)
 }
