@@ -37,7 +37,7 @@ test('the guide says how to be a good peer', () => {
   expect(text).toMatch(/\*\*lead\*\* gathers.*\*\*member\*\* contributes.*\*\*observer\*\* reads/)
   expect(text).toMatch(/One peer by name.*`@group` when all of a team.*`\*` \(or `@all`\) rarely/)
   expect(text).toMatch(/Tell each audience what concerns it/)
-  expect(text).toMatch(/`now` interrupts.*urgent only.*`next` is normal.*`low` is for information/)
+  expect(text).toMatch(/`now` comes .*urgent only.*`next` is normal.*`low` is for information/)
   expect(text).toMatch(/`to` = the sender's name.*Stay on topic/)
   expect(text).toMatch(/`recall` before you ask peers.*`remember` what the next session should not learn the hard way/)
   expect(text).toMatch(/Set one when you start, when your work changes/)
