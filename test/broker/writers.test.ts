@@ -49,7 +49,10 @@ test('a broker of before, which names no time, has its certificates kept as long
 
 test('every table that names a writer is asked before one goes', async () => {
   await using store = await openStore('pglite:')
-  const found = await rows<{ name: string }>(store.db, sql`select table_name as name from information_schema.columns where table_schema = 'mesh' and column_name = 'writer_hash'`)
+  const found = await rows<{ name: string }>(
+    store.db,
+    sql`select table_name as name from information_schema.columns where table_schema = 'mesh' and column_name = 'writer_hash'`,
+  )
   const asked = readFileSync(new URL('../../packages/broker/src/writers.ts', import.meta.url), 'utf8')
   expect(found.length).toBeGreaterThan(2)
   for (const { name } of found) expect(asked).toContain(`select from mesh.${name} `)

@@ -54,7 +54,9 @@ export function configFrom(env: Readonly<Record<string, string | undefined>>): C
 }
 
 /** The settings as they may be shown: what an address holds as user, password and options is left out, and the rates that hold are spelled out. */
-export function shown({ metricsToken: _, rates = defaultRates, ...config }: Config): Omit<Config, 'metricsToken'> {
+export function shown(all: Config): Omit<Config, 'metricsToken'> {
+  const { rates = defaultRates, ...config } = all
+  delete (config as { metricsToken?: string }).metricsToken
   return {
     ...config,
     rates,
