@@ -7,6 +7,8 @@ export class Line implements AsyncDisposable {
   readonly #pairs = new Set<[Socket, Socket]>()
   #frozen = false
   #refusing = false
+  /** Bytes per second in each direction. */
+  #rate = Number.POSITIVE_INFINITY
 
   private constructor(server: Server) {
     this.#server = server
@@ -41,6 +43,17 @@ export class Line implements AsyncDisposable {
     for (const pair of this.#pairs) for (const socket of pair) socket.pause()
   }
 
+  /** Lets everything through again, what was kept back first. */
+  thaw(): void {
+    this.#frozen = false
+    for (const pair of this.#pairs) for (const socket of pair) socket.resume()
+  }
+
+  /** Lets no more than so many bytes per second through in each direction. */
+  throttle(rate = Number.POSITIVE_INFINITY): void {
+    this.#rate = rate
+  }
+
   /** Keeps back what the broker sends, until released. */
   hold(): void {
     for (const [, far] of this.#pairs) far.pause()
@@ -67,7 +80,10 @@ export class Line implements AsyncDisposable {
     this.#frozen = false
     for (const [from, to] of [[near, far] as const, [far, near] as const]) {
       from.setNoDelay(true)
-      from.on('data', (data) => to.write(data))
+      from.on('data', (data) => {
+        to.write(data)
+        if (this.#rate < Number.POSITIVE_INFINITY) this.#pause(from, (1000 * data.length) / this.#rate)
+      })
       from.on('end', () => to.end())
       from.on('error', () => {})
       from.on('close', () => {
@@ -75,6 +91,11 @@ export class Line implements AsyncDisposable {
         this.#pairs.delete(pair)
       })
     }
+  }
+
+  #pause(socket: Socket, ms: number): void {
+    socket.pause()
+    setTimeout(() => this.#frozen || socket.resume(), ms).unref()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
