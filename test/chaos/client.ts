@@ -6,6 +6,7 @@ import { MeshError, systemClock, type MessageId, type Priority } from '@claudeme
 import type { Line } from '../harness/line.ts'
 import type { Dice } from './dice.ts'
 import type { ClientLog, Entry, Numbered } from './log.ts'
+import { patiently } from './patience.ts'
 
 const priorities = ['now', 'next', 'low'] as const satisfies readonly Priority[]
 const sharedKey = 'shared'
@@ -85,10 +86,10 @@ export class ChaosClient implements ClientLog {
   async conclude(): Promise<void> {
     const mesh = await this.#life
     for (const [id, n] of this.#sent) {
-      const { recipients } = await mesh.status(id)
+      const { recipients } = await patiently(() => mesh.status(id))
       for (const { name, rung } of recipients) this.entries.push({ did: 'told', n, of: name, rung, final: true })
     }
-    const { entries, refused } = await mesh.state.list()
+    const { entries, refused } = await patiently(() => mesh.state.list())
     for (const { key, version, value } of entries) this.entries.push({ did: 'saw', key, version, value: value as number, final: true })
     for (const { reason } of refused) this.entries.push({ did: 'refused', code: reason })
   }

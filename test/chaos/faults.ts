@@ -13,9 +13,12 @@ export class Faults {
   readonly #acked: () => number
   readonly #lasting = new Map<string, Promise<void>>()
 
-  constructor(service: Service, acked: () => number) {
+  readonly #note: (line: string) => void
+
+  constructor(service: Service, acked: () => number, note: (line: string) => void) {
     this.#service = service
     this.#acked = acked
+    this.#note = note
   }
 
   /** Follows the plan for so many milliseconds. */
@@ -27,8 +30,10 @@ export class Faults {
       while (this.#acked() < due && Date.now() < end) await wait(10)
       await this.#lasting.get(placeOf(fault))
       if (Date.now() >= end) return
+      this.#note(`${JSON.stringify(fault)} after ${this.#acked()} messages`)
       this.counts.set(fault.kind, (this.counts.get(fault.kind) ?? 0) + 1)
-      this.#lasting.set(placeOf(fault), this.#bring(fault, clients))
+      const lasting = this.#bring(fault, clients).then(() => this.#note(`healed: ${placeOf(fault)}`))
+      this.#lasting.set(placeOf(fault), lasting)
     }
   }
 

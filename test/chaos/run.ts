@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { createMesh, Mesh, type CreatedMesh } from '@claudemesh/client'
@@ -12,6 +12,7 @@ import { Dice } from './dice.ts'
 import { Faults } from './faults.ts'
 import { joinAll } from './joiners.ts'
 import type { Evidence } from './log.ts'
+import { patiently } from './patience.ts'
 import { plan } from './plan.ts'
 import { Service, type ServiceOptions } from './service.ts'
 
@@ -41,7 +42,11 @@ export async function run(options: RunOptions): Promise<Outcome> {
   const founder = await createMesh({ url: service.url, slug: 'chaos', name: 'Founder', clock: systemClock, dial: nodeDial, random: nodeRandom })
   const invite = await asFounder(service.url, founder, (mesh) => mesh.invites.create({ max: people.max }))
   let acked = 0
-  const faults = new Faults(service, () => acked)
+  const faults = new Faults(
+    service,
+    () => acked,
+    (line) => appendFileSync(join(options.folder, 'faults.log'), `${new Date().toISOString()} ${line}\n`),
+  )
   const clients: ChaosClient[] = []
   for (const [i, name] of names.entries()) {
     const line = stack.use(await Line.to(service.balancer.port))
@@ -72,7 +77,7 @@ export async function run(options: RunOptions): Promise<Outcome> {
   await until(() => allSeen(clients))
   const quiet = await until(async () => (await inconsistent(service)).length === 0)
   await Promise.all(clients.map((client) => client.conclude()))
-  const invites = await asFounder(service.url, founder, (mesh) => mesh.invites.list())
+  const invites = await asFounder(service.url, founder, (mesh) => patiently(() => mesh.invites.list()))
   const evidence: Evidence = { logs: clients, invite: { max: people.max, joined, used: invites.find(({ key }) => key === invite.key)?.used ?? -1 } }
   const found = violations(evidence)
   if (!quiet) found.push(...(await inconsistent(service)))

@@ -7,6 +7,7 @@ export class Line implements AsyncDisposable {
   readonly #pairs = new Set<[Socket, Socket]>()
   #frozen = false
   #refusing = false
+  #stalled = false
   /** Bytes per second in each direction. */
   #rate = Number.POSITIVE_INFINITY
 
@@ -59,7 +60,14 @@ export class Line implements AsyncDisposable {
     for (const [, far] of this.#pairs) far.pause()
   }
 
+  /** Keeps back what the far end sends, also on connections yet to be dialled, until released. */
+  stall(): void {
+    this.#stalled = true
+    this.hold()
+  }
+
   release(): void {
+    this.#stalled = false
     for (const [, far] of this.#pairs) far.resume()
   }
 
@@ -91,6 +99,7 @@ export class Line implements AsyncDisposable {
         this.#pairs.delete(pair)
       })
     }
+    if (this.#stalled) far.pause()
   }
 
   #pause(socket: Socket, ms: number): void {

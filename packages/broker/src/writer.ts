@@ -133,7 +133,8 @@ export class Writer {
       for (const entry of entries) entry.settled(stored.has(entry.meshId + entry.id) ? 'stored' : 'known')
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: causeOf(error) })
-      for (const entry of entries) entry.settled(error instanceof Error ? error : new Error(String(error)))
+      const outcome = storeFailure(error) ?? (error instanceof Error ? error : new Error(String(error)))
+      for (const entry of entries) entry.settled(outcome)
     } finally {
       this.#inFlight = undefined
     }
