@@ -136,13 +136,11 @@ export class ChaosClient implements ClientLog {
     this.entries.push({ did: 'received', ...numbered(message) })
     if (this.#reading) return
     this.#reading = true
-    void wait(this.#o.dice.between(0, 60)).then(() => {
-      this.#reading = false
-      this.#read()
-    })
+    setTimeout(() => this.#read(), this.#o.dice.between(0, 60))
   }
 
   #read(): void {
+    this.#reading = false
     const mesh = this.#mesh
     const messages = mesh?.inbox.peek() ?? []
     for (const message of messages) {

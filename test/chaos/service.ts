@@ -14,13 +14,15 @@ export interface ServiceOptions {
 /** Brokers in processes of their own behind one address, with what they need. */
 export class Service implements AsyncDisposable {
   readonly #stack: AsyncDisposableStack
+  readonly store: string
   readonly balancer: Balancer
   readonly slots: readonly Slot[]
   readonly postgres: PostgresServer | undefined
   readonly nats: NatsServer | undefined
 
-  private constructor(stack: AsyncDisposableStack, parts: Pick<Service, 'balancer' | 'slots' | 'postgres' | 'nats'>) {
+  private constructor(stack: AsyncDisposableStack, parts: Pick<Service, 'store' | 'balancer' | 'slots' | 'postgres' | 'nats'>) {
     this.#stack = stack
+    this.store = parts.store
     this.balancer = parts.balancer
     this.slots = parts.slots
     this.postgres = parts.postgres
@@ -37,7 +39,7 @@ export class Service implements AsyncDisposable {
     const args = [url, nats?.url ?? '', `ws://127.0.0.1:${balancer.port}`]
     const slots = Array.from({ length: nodes }, (_, i) => stack.use(new Slot(args, join(folder, `node-${i}.log`), balance)))
     for (const slot of slots) await slot.start()
-    return new Service(stack.move(), { balancer, slots, postgres, nats })
+    return new Service(stack.move(), { store: url, balancer, slots, postgres, nats })
   }
 
   get url(): string {
