@@ -46,6 +46,7 @@ export async function testBroker(url: string, options: Partial<BrokerOptions> = 
     url: broker.url,
     figures: () => broker.figures(),
     clock,
+    consistencyCheck: () => broker.consistencyCheck(),
     [Symbol.asyncDispose]: async () => {
       await broker[Symbol.asyncDispose]()
       await store[Symbol.asyncDispose]()

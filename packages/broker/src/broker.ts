@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws'
 import { ready, TokenCache } from '@claudemesh/crypto'
 import { closeCodes, limits, MeshError, silent, systemClock, times, type Clock, type Log } from '@claudemesh/protocol'
 import { takeForNode } from './arrivals.ts'
+import { inconsistencies } from './consistency.ts'
 import { answerHttp } from './http.ts'
 import type { Kernel, MetricsPage, Tapped } from './kernel.ts'
 import { tell } from './lifecycle.ts'
@@ -71,6 +72,8 @@ export interface Broker extends AsyncDisposable {
   readonly url: string
   /** What it holds at this moment. */
   figures(): Figures
+  /** What memory, sockets and store disagree about, a sentence each; none when all is well. For a broker at rest. */
+  consistencyCheck(): Promise<string[]>
 }
 
 /** Starts a broker; it serves once the promise resolves. */
@@ -151,6 +154,10 @@ class Running implements Broker {
     return figuresOf(this.#kernel, { connections: this.#sessions.size, greeting: this.#greeting, outbox: this.#outboxBytes() })
   }
 
+  consistencyCheck(): Promise<string[]> {
+    return inconsistencies(this.#kernel, new Set(this.#sessions.keys()))
+  }
+
   async start(): Promise<void> {
     await this.#claim()
     await this.#join()
@@ -207,6 +214,7 @@ class Running implements Broker {
     await Promise.all(gone)
     await closed
     await this.#kernel.writer.settled()
+    this.#kernel.writer.end()
     this.#kernel.nodes.flush()
     await this.#membership?.[Symbol.asyncDispose]()
     this.#stopHearing()

@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, inArray, or } from 'drizzle-orm'
-import type { Log, MemberPubkey, MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
+import type { Clock, Log, MemberPubkey, MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
 import { claimMail } from './mail.ts'
 import type { Mesh } from './mesh.ts'
 import type { NodeId } from './parcels.ts'
@@ -13,6 +13,8 @@ import type { Meter } from './meter.ts'
 
 const pageSize = 100
 const holdAtMost = 256
+// After the store failed.
+const retryAfter = 1_000
 
 type Row = Awaited<ReturnType<typeof queuePage>>[number]
 
@@ -28,7 +30,7 @@ interface Held {
  * stored messages to the queue and begins again once the socket has drained. A live push never overtakes an older one.
  */
 export class Feed {
-  readonly #env: { readonly db: Database; readonly writer: Writer; readonly log: Log; readonly meter: Meter }
+  readonly #env: { readonly db: Database; readonly writer: Writer; readonly clock: Clock; readonly log: Log; readonly meter: Meter }
   readonly #mesh: Mesh
   readonly #me: SessionPubkey
   readonly #outbox: Outbox
@@ -48,8 +50,9 @@ export class Feed {
   /** The doubts of the mesh when the queue was last read for their sake. */
   #doubts: number
   #wake: (() => void) | undefined
+  #cancelRetry: () => void = () => {}
 
-  constructor(env: { db: Database; writer: Writer; log: Log; meter: Meter }, mesh: Mesh, me: SessionPubkey, outbox: Outbox, member?: MemberPubkey) {
+  constructor(env: { db: Database; writer: Writer; clock: Clock; log: Log; meter: Meter }, mesh: Mesh, me: SessionPubkey, outbox: Outbox, member?: MemberPubkey) {
     this.#env = env
     this.#mesh = mesh
     this.#me = me
@@ -121,6 +124,11 @@ export class Feed {
     return this.#mode !== 'live' || this.#pushed.has(id)
   }
 
+  /** Whether the queue is read to its end, and what was pushed of it. */
+  get atRest(): { readonly live: boolean; readonly pushed: ReadonlySet<MessageId> } {
+    return { live: this.#mode === 'live' && !this.#again, pushed: this.#pushed }
+  }
+
   /** The peer is done with this message. */
   taken(id: MessageId): void {
     this.#pushed.delete(id)
@@ -136,15 +144,21 @@ export class Feed {
   catchUp(): void {
     this.#wake?.()
     if (this.#mode !== 'behind') return
+    this.#cancelRetry()
     this.#mode = 'reading'
     this.#read().catch((error: unknown) => {
       this.#env.log('error', 'backlog_failed', { session: this.#me, cause: causeOf(error) })
-      if (this.#mode !== 'closed') this.#mode = 'behind'
+      if (this.#closed) return
+      // What is held is in the queue, or was never stored.
+      this.#held = []
+      this.#mode = 'behind'
+      this.#cancelRetry = this.#env.clock.after(retryAfter, () => this.catchUp())
     })
   }
 
   close(): void {
     this.#mode = 'closed'
+    this.#cancelRetry()
     this.#held = []
     this.#wake?.()
   }

@@ -54,16 +54,14 @@ export function end(
     mesh.nodes.toMesh(mesh.id, { t: 'gone', key, epoch, reason })
     offerMail(mesh, presence)
   })
-  kernel.writer
-    .after(async () => {
-      const failed = await rows<Settled>(
-        kernel.db,
-        sql`update mesh.delivery d set rung = 'failed', reason = ${why}, at = ${kernel.clock.now()}::bigint
-          where d.mesh_id = ${mesh.id} and d.recipient_pubkey = ${presence.key} and not d.mail and d.rung in ('stored', 'received') returning ${settledColumns}`,
-      )
-      tell(kernel, failed)
-    })
-    .catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'end', cause: causeOf(error) }))
+  kernel.writer.insist('end', async () => {
+    const failed = await rows<Settled>(
+      kernel.db,
+      sql`update mesh.delivery d set rung = 'failed', reason = ${why}, at = ${kernel.clock.now()}::bigint
+        where d.mesh_id = ${mesh.id} and d.recipient_pubkey = ${presence.key} and not d.mail and d.rung in ('stored', 'received') returning ${settledColumns}`,
+    )
+    tell(kernel, failed)
+  })
 }
 
 /** Deliveries that reached a new rung: senders who are connected hear of it, and the counts of what left the queue go down. */
@@ -96,13 +94,11 @@ export function abandoned(kernel: Kernel, mesh: Mesh, row: { sessionPubkey: Sess
 /** Writes a change of the presence's row in its turn, unless a newer connection of the same session has taken it over. */
 function save(kernel: Kernel, mesh: Mesh, presence: Pick<Presence, 'id' | 'key'>, change: Partial<typeof table.$inferInsert>, saved = () => {}): void {
   const { id, key } = presence
-  kernel.writer
-    .after(async () => {
-      await kernel.db
-        .update(table)
-        .set(change)
-        .where(and(eq(table.meshId, mesh.id), eq(table.sessionPubkey, key), eq(table.id, id)))
-      saved()
-    })
-    .catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'presence', cause: causeOf(error) }))
+  kernel.writer.insist('presence', async () => {
+    await kernel.db
+      .update(table)
+      .set(change)
+      .where(and(eq(table.meshId, mesh.id), eq(table.sessionPubkey, key), eq(table.id, id)))
+    saved()
+  })
 }

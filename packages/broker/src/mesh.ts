@@ -128,6 +128,11 @@ export class Mesh {
     this.#doubts++
   }
 
+  /** Everybody who answers to some address. */
+  get indexed(): ReadonlySet<Presence> {
+    return new Set([...this.#byAddress.values()].flatMap((set) => [...set]))
+  }
+
   /** Sends every connected session a frame, on whichever node it is. */
   broadcast(frame: string, except?: Presence): void {
     this.write(frame, except?.key)

@@ -49,7 +49,7 @@ export class Meshes {
 }
 
 async function load(kernel: Kernel, id: MeshId): Promise<Mesh | undefined> {
-  const { db, nodes } = kernel
+  const { nodes } = kernel
   const early: (() => void)[] = []
   let mesh: Mesh | undefined
   // Heard from before the reading on, so that nothing falls between the two.
@@ -60,18 +60,29 @@ async function load(kernel: Kernel, id: MeshId): Promise<Mesh | undefined> {
       reconcile(kernel, mesh).catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'reconcile', cause: causeOf(error) }))
     },
   })
-  const [row] = await db.select().from(tables.mesh).where(eq(tables.mesh.id, id))
-  if (!row) {
-    leave()
-    return undefined
+  try {
+    mesh = await read(kernel, id)
+  } finally {
+    if (!mesh) leave()
   }
-  const policy = { token: row.policy, body: verifyPolicy(row.policy, { mesh: id, root: row.rootPubkey }) }
-  const loaded = new Mesh({ id, root: row.rootPubkey, slug: row.slug, policy }, kernel)
-  loaded.leave = leave
-  await readRoster(kernel, loaded)
-  mesh = loaded
+  if (!mesh) return undefined
+  mesh.leave = leave
   for (const take of early) take()
-  return loaded
+  return mesh
+}
+
+async function read(kernel: Kernel, id: MeshId): Promise<Mesh | undefined> {
+  const [row] = await kernel.db.select().from(tables.mesh).where(eq(tables.mesh.id, id))
+  if (!row) return undefined
+  const policy = { token: row.policy, body: verifyPolicy(row.policy, { mesh: id, root: row.rootPubkey }) }
+  const mesh = new Mesh({ id, root: row.rootPubkey, slug: row.slug, policy }, kernel)
+  try {
+    await readRoster(kernel, mesh)
+    return mesh
+  } catch (error) {
+    mesh.close()
+    throw error
+  }
 }
 
 async function readRoster(kernel: Kernel, mesh: Mesh): Promise<void> {

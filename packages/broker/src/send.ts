@@ -174,6 +174,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
       if (outcome === 'known') repeat(context, passing)
       else {
         mesh.forget(id)
+        for (const { link } of [...routed.recipients, ...routed.mail.flatMap(({ holder }) => holder ?? [])]) link?.feed.taken(id)
         session.fail(outcome, header.id)
       }
     },

@@ -1,7 +1,19 @@
 import { isUtf8 } from 'node:buffer'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
-import { closeCodes, limits, MeshError, parseClientFrame, parseJson, requests, times, toErrorFrame, type Json } from '@claudemesh/protocol'
+import {
+  closeCodes,
+  limits,
+  MeshError,
+  parseClientFrame,
+  parseJson,
+  requests,
+  times,
+  toErrorFrame,
+  type Json,
+  type MeshId,
+  type SessionPubkey,
+} from '@claudemesh/protocol'
 import { greetingTable, readyTable } from './features.ts'
 import type { Kernel, Ready } from './kernel.ts'
 import { disconnected } from './lifecycle.ts'
@@ -10,6 +22,7 @@ import { refuseTooMany, scanSend, wholeSend } from './scan.ts'
 import { send } from './send.ts'
 import { causeOf } from './cause.ts'
 import { kindOf, unitsOf } from './units.ts'
+import { storeFailure } from './store-failure.ts'
 
 type Phase =
   | { readonly name: 'greeting'; readonly nonce: string; readonly cancelDeadline: () => void }
@@ -68,6 +81,12 @@ export class Session {
     return this.#outbox
   }
 
+  /** For whom this connection speaks, once that is proven. */
+  get presence(): { readonly mesh: MeshId; readonly key: SessionPubkey } | undefined {
+    const ready = this.#ready
+    return ready && { mesh: ready.mesh.id, key: ready.me.key }
+  }
+
   /** Whether nothing is proven yet, and the connection still stands. */
   get greeting(): boolean {
     return this.#phase.name === 'greeting'
@@ -81,7 +100,7 @@ export class Session {
   /** Answers a request with its error; the unexpected becomes `internal`, and its cause stays in the log. */
   fail(error: unknown, id?: string): void {
     if (!(error instanceof MeshError)) this.#kernel.log('error', 'handler_failed', { cause: causeOf(error) })
-    const frame = toErrorFrame(error, id)
+    const frame = toErrorFrame(storeFailure(error) ?? error, id)
     this.#kernel.meter.count('refusals', frame.code)
     this.write(JSON.stringify(frame.code === 'clock_skew' ? { ...frame, serverTime: this.#kernel.clock.now() } : frame))
   }

@@ -4,8 +4,12 @@ import { rows } from './sql.ts'
 import { insertStatement, receiptStatement, type Entry, type Receipt, type Settled } from './statements.ts'
 import { causeOf } from './cause.ts'
 import type { Meter } from './meter.ts'
+import { storeFailure } from './store-failure.ts'
 
 const batch = { entries: 512, bytes: 8 * 1024 * 1024, receipts: 4096 } as const
+const mostReceipts = 100_000
+// After the store failed.
+const retryAfter = 1_000
 const ready = { bytes: 32 * 1024 * 1024, entries: 20_000 } as const
 
 /** The group commit: what waits goes into one insert, one batch in flight, receipts after the inserts they refer to, tasks after both. */
@@ -21,6 +25,8 @@ export class Writer {
   #tasks: (() => Promise<void>)[] = []
   #running: Promise<void> | undefined
   #resume: (() => void)[] = []
+  /** Ends of the waits for a store that failed. */
+  readonly #retries = new Set<() => void>()
   /** When the oldest message of the batch in flight was taken. */
   #inFlight: number | undefined
 
@@ -49,6 +55,20 @@ export class Writer {
       this.#tasks.push(() => work().then(resolve, reject))
       this.#start()
     })
+  }
+
+  /** As `after`, and again and again while the store has no room or does not answer: for work that may come late, and more than once. */
+  insist(what: string, work: () => Promise<void>): void {
+    this.after(work).catch((error: unknown) => {
+      this.#log('error', 'store_failed', { what, cause: causeOf(error) })
+      if (storeFailure(error)) this.#later(() => this.insist(what, work))
+    })
+  }
+
+  /** Nothing is tried again. */
+  end(): void {
+    for (const cancel of this.#retries) cancel()
+    this.#retries.clear()
   }
 
   /** Resolves once everything added before is committed. */
@@ -113,7 +133,8 @@ export class Writer {
       for (const entry of entries) entry.settled(stored.has(entry.meshId + entry.id) ? 'stored' : 'known')
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: causeOf(error) })
-      for (const entry of entries) entry.settled(error instanceof Error ? error : new Error(String(error)))
+      const outcome = storeFailure(error) ?? (error instanceof Error ? error : new Error(String(error)))
+      for (const entry of entries) entry.settled(outcome)
     } finally {
       this.#inFlight = undefined
     }
@@ -125,7 +146,22 @@ export class Writer {
       this.#onSettled(await rows<Settled>(this.#db, receiptStatement(receipts)))
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'receipts', count: receipts.length, cause: causeOf(error) })
+      if (storeFailure(error)) this.#later(() => this.#again(receipts))
     }
     return receipts.length
+  }
+
+  /** Beyond what may wait the newest are dropped: their messages are shown again after a reconnect, and receipted again. */
+  #again(receipts: readonly Receipt[]): void {
+    this.#receipts = [...receipts, ...this.#receipts].slice(0, mostReceipts)
+    this.#start()
+  }
+
+  #later(task: () => void): void {
+    const cancel = this.#clock.after(retryAfter, () => {
+      this.#retries.delete(cancel)
+      task()
+    })
+    this.#retries.add(cancel)
   }
 }

@@ -1,0 +1,53 @@
+import { Mesh, type Identity } from '@claudemesh/client'
+import { nodeDial, nodeRandom } from '@claudemesh/client/node'
+import { sessionKey } from '@claudemesh/crypto'
+import { MeshError, systemClock } from '@claudemesh/protocol'
+import type { Dice } from '../chaos/dice.ts'
+
+/** What all guests together did. */
+export interface Tally {
+  came: number
+  sent: number
+  shown: number
+  refused: number
+}
+
+/** A session that stays for a while, writes to whoever is there, and shows what it gets at once. */
+export class Guest {
+  readonly #mesh: Mesh
+  readonly #tally: Tally
+
+  private constructor(mesh: Mesh, tally: Tally) {
+    this.#mesh = mesh
+    this.#tally = tally
+    mesh.on('message', (message) => {
+      tally.shown++
+      mesh.surfaced([message])
+    })
+  }
+
+  static async come(url: string, identity: Identity, tally: Tally): Promise<Guest> {
+    const key = sessionKey(nodeRandom(32))
+    const name = `g${++tally.came}`
+    const session = { key, incarnation: 1, id: name }
+    return new Guest(await Mesh.connect({ url, identity, session, name, clock: systemClock, dial: nodeDial, random: nodeRandom }), tally)
+  }
+
+  /** Writes to one of the peers, if there is one. Whoever has left in the meantime is refused by name, which is counted. */
+  async write(dice: Dice): Promise<void> {
+    const [first, ...others] = this.#mesh.peers()
+    if (!first) return
+    try {
+      await this.#mesh.send({ to: dice.pick([first, ...others]).name, message: 'x'.repeat(dice.between(1, 400)) })
+      this.#tally.sent++
+    } catch (error) {
+      if (!(error instanceof MeshError)) throw error
+      this.#tally.refused++
+    }
+  }
+
+  /** Leaves, with a goodbye or without one. */
+  async leave(bye: boolean): Promise<void> {
+    await this.#mesh.close({ bye })
+  }
+}
