@@ -52,7 +52,13 @@ export class Feed {
   #wake: (() => void) | undefined
   #cancelRetry: () => void = () => {}
 
-  constructor(env: { db: Database; writer: Writer; clock: Clock; log: Log; meter: Meter }, mesh: Mesh, me: SessionPubkey, outbox: Outbox, member?: MemberPubkey) {
+  constructor(
+    env: { db: Database; writer: Writer; clock: Clock; log: Log; meter: Meter },
+    mesh: Mesh,
+    me: SessionPubkey,
+    outbox: Outbox,
+    member?: MemberPubkey,
+  ) {
     this.#env = env
     this.#mesh = mesh
     this.#me = me
