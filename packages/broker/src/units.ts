@@ -1,7 +1,7 @@
 import { contract, type Member } from '@claudemesh/protocol'
 import type { Kind } from './rates.ts'
 
-const { session, peers, groups, messages, keys, state, memory } = contract
+const { session, peers, groups, messages, keys, state, memory, files } = contract
 const writes: ReadonlySet<Member> = new Set<Member>([
   session.setPolicy,
   session.createInvite,
@@ -15,6 +15,9 @@ const writes: ReadonlySet<Member> = new Set<Member>([
   state.delete,
   memory.remember,
   memory.forget,
+  files.upload,
+  files.finish,
+  files.delete,
 ])
 
 /** What one request counts as. */
