@@ -12,35 +12,37 @@ import { settledColumns, type Settled } from './statements.ts'
 import { causeOf } from './cause.ts'
 
 const every = 60_000
-// The store is swept once an hour, at the first run and then at every sixtieth.
-const storeEvery = 60
+const storeEvery = 60 * every
 
 /** What outlived its time fails or is removed, again and again. The function given back ends it and waits for a run under way. */
 export function startSweep(kernel: Kernel): () => Promise<void> {
   let cancel = () => {}
-  let stopped = false
-  let running: Promise<void> = Promise.resolve()
-  let run = 0
+  let running: Promise<void> | undefined
+  let storeSwept = -Infinity
   const schedule = () => {
     cancel = kernel.clock.after(every, () => {
-      running = sweep(kernel, run++)
+      schedule()
+      if (running) return
+      const now = kernel.clock.now()
+      const whole = now - storeSwept >= storeEvery
+      if (whole) storeSwept = now
+      running = sweep(kernel, now, whole)
         .catch((error: unknown) => kernel.log('error', 'sweep_failed', { cause: causeOf(error) }))
-        .then(() => (stopped ? undefined : schedule()))
+        .finally(() => (running = undefined))
     })
   }
   schedule()
   return async () => {
-    stopped = true
     cancel()
     await running
   }
 }
 
-async function sweep(kernel: Kernel, run: number): Promise<void> {
-  const now = kernel.clock.now()
+/** The store is swept only now and then, as a `whole` run. */
+async function sweep(kernel: Kernel, now: number, whole: boolean): Promise<void> {
   endExpiredSessions(kernel, now)
   await sweepFiles(kernel, now)
-  if (run % storeEvery === 0) {
+  if (whole) {
     const failed = [...(await failForgotten(kernel, now)), ...(await failOld(kernel, now))]
     kernel.meter.count('swept', 'deliveries', failed.length)
     tell(kernel, failed)
