@@ -8,7 +8,14 @@ const log = (level: string, event: string, fields?: object) => {
 }
 const opened = await openStore(store)
 const line = bus === '' ? undefined : await openBus(bus)
-const broker = await createBroker({ store: opened, log, origins: [origin], greetings: { total: 20_000, perAddress: 20_000 }, ...(line ? { bus: line } : {}) })
+const broker = await createBroker({
+  store: opened,
+  log,
+  origins: [origin],
+  greetings: { total: 20_000, perAddress: 20_000 },
+  rates: false,
+  ...(line ? { bus: line } : {}),
+})
 
 async function end(): Promise<void> {
   await broker[Symbol.asyncDispose]()

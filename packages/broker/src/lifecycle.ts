@@ -7,7 +7,6 @@ import type { Presence } from './presence.ts'
 import { rows } from './sql.ts'
 import { presence as table } from './tables.ts'
 import { settledColumns, type Settled } from './statements.ts'
-import { causeOf } from './cause.ts'
 
 /** A connection ended without a goodbye: its session stays a recipient until it is stale. */
 export function disconnected(kernel: Kernel, mesh: Mesh, presence: Presence): void {
