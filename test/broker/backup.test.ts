@@ -1,12 +1,15 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sql } from 'drizzle-orm'
 import { afterAll, describe, expect, inject, test } from 'vitest'
 import { createBroker } from '@claudemesh/broker'
 import { backUp, restore } from '@claudemesh/broker-app/backup'
-import { openStore } from '@claudemesh/drivers'
+import { openBlob, openStore } from '@claudemesh/drivers'
+import { rows } from '../../packages/broker/src/sql.ts'
 import { TestClock } from '../harness/clock.ts'
 import { postgresUrl } from '../harness/postgres.ts'
+import { fileId, shared } from './file-kit.ts'
 import { TestMesh } from './kit.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'claudemesh-backup-'))
@@ -25,7 +28,8 @@ describe.each([
     const clock = new TestClock()
     const file = fresh()
     await using old = await openStore(await from())
-    await using broker = await createBroker({ store: old, clock })
+    await using blob = await openBlob('file:')
+    await using broker = await createBroker({ store: old, clock, blob })
     const first = new TestMesh(broker.url, clock)
     first.allow = { ...first.allow, state: 'plain' }
     first.policy = first.makePolicy(1)
@@ -35,6 +39,7 @@ describe.each([
     expect(await alice.wire.ask({ type: 'set_state', key: 'empty', value: null, version: 1 })).toMatchObject({ version: 1 })
     await bob[Symbol.asyncDispose]()
     const sent = [await alice.send([bob.key], 'one'), await alice.send([bob.key], 'two\nlines')]
+    const before = await shared(alice)
     expect(await backUp(old.db, file)).toBeGreaterThan(8)
     expect(statSync(file).mode & 0o777).toBe(0o600)
     // What comes after the backup is lost by a restore.
@@ -42,7 +47,7 @@ describe.each([
 
     await using store = await openStore(await to())
     await restore(store.db, file)
-    await using again = await createBroker({ store, clock, port: 0, origins: [broker.url] })
+    await using again = await createBroker({ store, clock, blob, port: 0, origins: [broker.url] })
     const dialled = async (peer: typeof alice) => {
       await peer[Symbol.asyncDispose]()
       return peer.connect(again.url)
@@ -51,6 +56,15 @@ describe.each([
     expect(await dialled(bob)).toMatchObject({ queued: 2 })
     for (const { id } of sent) expect(await bob.wire.next('push')).toMatchObject({ id })
     expect(await alice.wire.ask({ type: 'get_state', key: 'empty' })).toMatchObject({ version: 1, value: null })
+    // Files are listed in their order, which must go on behind those that were restored.
+    const later = fileId()
+    expect(await alice.wire.ask({ type: 'upload_file', fileId: later, kind: 'shared', size: 100 })).toMatchObject({ type: 'upload' })
+    const places = await rows<{ id: string; place: number }>(store.db, sql`select id, place::int as place from mesh.file order by place`)
+    expect(places).toEqual([
+      { id: before, place: expect.any(Number) },
+      { id: later, place: expect.any(Number) },
+    ])
+    expect(places[1]?.place).toBeGreaterThan(places[0]?.place ?? 0)
     await alice.send([bob.key], 'four')
     expect(await bob.wire.next('push')).toMatchObject({ type: 'push' })
     for (const peer of [alice, bob]) await peer[Symbol.asyncDispose]()

@@ -132,6 +132,25 @@ describe.each([
       expect(await status(bob, id)).toMatchObject({ code: 'not_found' })
     })
 
+    test('for a member who is away is for the member’s sessions to come, as long as mail is kept', async () => {
+      const dora = await mesh.enrolled('Dora')
+      const id = await uploaded(alice, 'attachment')
+      expect(await finish(alice, id, { to: packed([bob.key, dora.key.publicKey]), members: 1, targetSpec: bob.key })).toMatchObject({ type: 'ok' })
+      expect(await status(alice, id)).toMatchObject({ readers: [{ name: 'Bob' }, { name: 'Dora', sessionPubkey: dora.key.publicKey }] })
+      await using hers = await mesh.peer('Dora’s', { member: dora })
+      expect((await get(hers, id)).status).toBe(200)
+      expect(await get(carol, id)).toMatchObject(notFound)
+      await hers.wire.ask({ type: 'file_received', fileId: id })
+      expect(await status(alice, id)).toMatchObject({ readers: [{ name: 'Dora’s', readAt: broker.clock.now() }, { name: 'Bob' }] })
+    })
+
+    test('a member’s key that nobody has is passed over, and more members than keys are refused', async () => {
+      const id = await uploaded(alice, 'attachment')
+      expect(await finish(alice, id, { to: bob.key, members: 2 })).toMatchObject({ code: 'bad_recipients' })
+      expect(await finish(alice, id, { to: packed([bob.key, sessionKey(random(32)).publicKey]), members: 1 })).toMatchObject({ type: 'ok' })
+      expect((await status(alice, id))['readers']).toMatchObject([{ name: 'Bob' }])
+    })
+
     test('is not deleted by a recipient, and does not exist for a stranger', async () => {
       const id = await attached(alice, [bob.key])
       expect(await bob.wire.ask({ type: 'delete_file', fileId: id })).toMatchObject({ code: 'forbidden' })

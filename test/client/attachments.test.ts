@@ -3,8 +3,10 @@ import { join } from 'node:path'
 import { nodeTransfer } from '@claudemesh/client/node'
 import { MeshError, limits, times } from '@claudemesh/protocol'
 import { expect, test } from 'vitest'
-import { next, seen } from '../harness/events.ts'
+import { Mesh } from '@claudemesh/client'
+import { change, next, seen } from '../harness/events.ts'
 import type { TestPeer } from '../harness/mesh.ts'
+import { newDesk } from '../harness/ports.ts'
 import { verifies } from '../harness/verifies.ts'
 import { bytes, fileWorld, sha256, tampered, type FileWorld } from './files-kit.ts'
 
@@ -331,4 +333,32 @@ test('without a place for files the sender hears it at once', async () => {
   await world.mesh.peer('Bob')
   await using source = await world.local.open(world.put('a.txt', 'a'))
   await expect(patiently(world, alice.send({ to: 'Bob', message: 'x', files: [source] }))).rejects.toMatchObject({ code: 'storage_unavailable' })
+})
+
+test('mail for a member who is away brings its file to the member’s next session, days later', async () => {
+  verifies('files.attachment')
+  await using world = await fileWorld()
+  const identity = await world.mesh.member('Carol')
+  const alice = await world.mesh.peer('Alice')
+  await using source = await world.local.open(world.put('plan.txt', 'the plan'))
+  await expect(alice.send({ to: 'Carol', message: 'look', files: [source] })).rejects.toMatchObject({ code: 'unknown_target' })
+  expect(globSync('**/object', { cwd: world.store })).toEqual([])
+  const sent = await alice.send({ to: 'Carol', message: 'look', durable: true, files: [source] })
+  expect(sent).toMatchObject({ mail: [{ name: 'Carol' }] })
+  await alice.close({ bye: true })
+  world.mesh.clock.advance(3 * times.attachmentLife)
+  const carol = await world.mesh.peer('Carol', { identity, options: { mailSeen: newDesk().mailSeen } })
+  while (carol.inbox.size === 0) await change(carol, 'message')
+  const [file] = carol.inbox.peek(1)[0]?.files ?? []
+  expect(String(await saved(world, carol, file?.id ?? '', 'plan-here.txt'))).toBe('the plan')
+})
+
+test('without a broker nothing is attached, and nothing waits on this machine', async () => {
+  await using world = await fileWorld()
+  await using alone = await Mesh.offline({ ...(await world.mesh.options('Alice')), outbox: newDesk().outbox })
+  await using source = await world.local.open(world.put('plan.txt', 'the plan'))
+  await expect(alone.send({ to: 'Bob', message: 'look', files: [source] })).rejects.toMatchObject({
+    code: 'unavailable',
+    message: /do not wait on this machine/,
+  })
 })

@@ -71,7 +71,7 @@ export const clientFrames: Record<string, Record<string, unknown>> = {
   forget: { memoryId: key(22), record: { e: 1, n: key(32), c: key(400) } },
   sync_memories: { after: 0 },
   upload_file: { fileId, kind: 'shared', size: 45 },
-  finish_file: { fileId, record: { e: 1, n: key(32), c: key(400) }, to: key(43), targetSpec: '@frontend' },
+  finish_file: { fileId, record: { e: 1, n: key(32), c: key(400) }, to: key(43), members: 1, targetSpec: '@frontend' },
   list_files: { after: 1 },
   file_received: { fileId },
   file_status: { fileId },

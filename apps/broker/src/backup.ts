@@ -85,6 +85,7 @@ export async function restore(db: Database, file: string): Promise<number> {
     }
     if (end !== rows) throw new RestoreError('the file is cut short: make the backup again')
     await tx.execute(sql`select setval(pg_get_serial_sequence('mesh.delivery', 'seq'), (select coalesce(max(seq), 0) + 1 from mesh.delivery))`)
+    await tx.execute(sql`select setval(pg_get_serial_sequence('mesh.file', 'place'), (select coalesce(max(place), 0) + 1 from mesh.file))`)
     return rows
   })
 }

@@ -1,10 +1,21 @@
 import { and, eq, gt, inArray, isNotNull, isNull, or, sql } from 'drizzle-orm'
-import { limits, MeshError, times, type FileId, type MemberId, type MeshId, type SessionPubkey } from '@claudemesh/protocol'
+import { memberIdOf } from '@claudemesh/crypto'
+import {
+  limits,
+  MeshError,
+  times,
+  type FileId,
+  type MemberId,
+  type MemberPubkey,
+  type MeshId,
+  type RecipientPubkey,
+  type SessionPubkey,
+} from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
 import type { Mesh } from './mesh.ts'
 import type { Blob, BlobKey } from './ports.ts'
 import type { Presence } from './presence.ts'
-import { file, fileAccess, fileAudience, presence } from './tables.ts'
+import { file, fileAccess, fileAudience, member, presence } from './tables.ts'
 
 export type FileRow = typeof file.$inferSelect
 
@@ -101,6 +112,18 @@ export async function admit({ db }: Kernel, { meshId, id }: FileRow, sessions: r
     .where(and(eq(presence.meshId, meshId), inArray(presence.sessionPubkey, [...sessions])))
   if (known.length === 0) return
   const audience = known.map(({ token, ...row }) => ({ ...row, meshId, fileId: id, peerName: nameIn(token) }))
+  await db.insert(fileAudience).values(audience).onConflictDoNothing()
+}
+
+/** The same for members whose next sessions get it with their mail. */
+export async function admitMembers({ db }: Kernel, { meshId, id }: FileRow, keys: readonly MemberPubkey[]): Promise<void> {
+  const ids = keys.map((key) => memberIdOf(meshId, key))
+  const known = await db
+    .select({ key: member.pubkey, memberId: member.id, peerName: member.name })
+    .from(member)
+    .where(and(eq(member.meshId, meshId), inArray(member.id, ids)))
+  if (known.length === 0) return
+  const audience = known.map(({ key, ...row }) => ({ ...row, meshId, fileId: id, sessionPubkey: key as RecipientPubkey as SessionPubkey }))
   await db.insert(fileAudience).values(audience).onConflictDoNothing()
 }
 

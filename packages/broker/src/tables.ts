@@ -330,7 +330,7 @@ export const file = schema.table(
   ],
 )
 
-/** Who may download an attachment, and when each said to have it. */
+/** Who may download an attachment, and when each said to have it: sessions, and members by their own key. */
 export const fileAudience = schema.table(
   'file_audience',
   {

@@ -155,7 +155,7 @@ export class Mesh implements AsyncDisposable {
       outbox: this.#outbox,
       me: () => this.me,
       policyMark: () => this.#policy.mark,
-      admit: (attachments, recipients, targetSpec) => this.files.admit(attachments, recipients, targetSpec),
+      admit: (attachments, to) => this.files.admit(attachments, to),
     })
     this.#proofs = new Proofs((to, text) => this.#outgoing.prove(to, text), log)
     this.#incoming = new Incoming({
@@ -244,8 +244,9 @@ export class Mesh implements AsyncDisposable {
     const { files = [], progress, ...rest } = options
     if (files.length === 0) return this.#outgoing.send(rest)
     if (files.length > limits.filesPerMessage) throw new MeshError('too_large', `${files.length} files are attached, ${limits.filesPerMessage} is the limit`)
+    if (this.connection.phase === 'idle') throw new MeshError('unavailable', 'files do not wait on this machine: send them when the broker is back')
     // What cannot be sent need not be uploaded.
-    this.resolve(options.to)
+    await this.#outgoing.check(rest)
     const attachments = await this.files.upload(files, progress)
     try {
       return await this.#outgoing.send({ ...rest, attachments })

@@ -42,7 +42,7 @@ export interface OutgoingOptions {
   me(): Me
   policyMark(): [number, string] | undefined
   /** Lets these recipients download what is attached. */
-  admit(attachments: readonly Attachment[], recipients: readonly SessionPubkey[], targetSpec?: string | string[]): Promise<void>
+  admit(attachments: readonly Attachment[], to: Pick<Resolution, 'recipients' | 'members' | 'targetSpec'> | { recipients: SessionPubkey[] }): Promise<void>
 }
 
 /** A message whose files are with the broker. */
@@ -73,6 +73,22 @@ export class Outgoing {
   }
 
   async send(options: Sending): Promise<SendResult> {
+    const message = this.#check(options)
+    const { outbox } = this.#o
+    const goesOut = !outbox || outbox.clear || (await outbox.cleared())
+    if (options.volatile && !goesOut) throw new MeshError('unavailable', 'a volatile message waits for nobody, and the broker is away')
+    const to = this.#resolve(options) ?? (await this.#resolveAbsent(options))
+    return this.#deliver(fitting(to), { ...options, message }, goesOut ? 'message' : 'kept')
+  }
+
+  /** Throws what already stands against sending this. */
+  async check(options: Sending): Promise<void> {
+    this.#check(options)
+    fitting(this.#resolve(options) ?? (await this.#resolveAbsent(options)))
+  }
+
+  /** The text as it is sent. */
+  #check(options: Sending): string {
     const { state } = this.#o.connection
     if (state.phase === 'closed') throw state.reason
     const text = options.message.toWellFormed()
@@ -80,12 +96,7 @@ export class Outgoing {
     if (size > limits.message) throw new MeshError('too_large', `the message has ${size} bytes, ${limits.message} is the limit: send it in parts`)
     if (size === 0) throw new MeshError('bad_frame', 'the message is empty')
     if (options.durable && options.volatile) throw new MeshError('not_durable', 'a volatile message is kept nowhere: leave durable or volatile out')
-    const { outbox } = this.#o
-    const goesOut = !outbox || outbox.clear || (await outbox.cleared())
-    if (options.volatile && !goesOut) throw new MeshError('unavailable', 'a volatile message waits for nobody, and the broker is away')
-    const to = this.#resolve(options) ?? (await this.#resolveAbsent(options))
-    if (to.recipients.length + to.members.length > limits.recipients) throw new MeshError('too_many_recipients')
-    return this.#deliver(to, { ...options, message: text }, goesOut ? 'message' : 'kept')
+    return text
   }
 
   /** The state of a sent message, `answered` where a reply of this session's conversation names it. */
@@ -199,7 +210,7 @@ export class Outgoing {
     const id = toB64u(this.#o.random(16)) as ClientId
     const messageId = messageIdOf(key.publicKey, id)
     const { attachments = [] } = options
-    if (attachments.length > 0) await this.#o.admit(attachments, to.recipients, to.targetSpec)
+    if (attachments.length > 0) await this.#o.admit(attachments, to)
     const sealed = this.#seal(to, options, id, way === 'receipt' ? way : undefined)
     const open = { id: messageId, to, sealed, attachments }
     if (way === 'receipt') keepNewest(this.#proofs.add(messageId))
@@ -254,7 +265,7 @@ export class Outgoing {
       .map((peer) => peer.session)
     if (peers.length === 0) return undefined
     try {
-      if (attachments.length > 0) await this.#o.admit(attachments, peers)
+      if (attachments.length > 0) await this.#o.admit(attachments, { recipients: peers })
       const more = (await this.#o.connection.ask(contract.messages.sendMore, { messageId, ...sealed.topUp(peers) })) as Ack
       return { ack: more, peers }
     } catch (error) {
@@ -277,6 +288,11 @@ export class Outgoing {
       gone: [...ack.gone, ...(more?.ack.gone ?? [])].map(named),
     }
   }
+}
+
+function fitting(to: Resolution): Resolution {
+  if (to.recipients.length + to.members.length > limits.recipients) throw new MeshError('too_many_recipients')
+  return to
 }
 
 type Frame = ReturnType<typeof frameOf>

@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, isNull } from 'drizzle-orm'
-import { limits, MeshError, times, type contract, type FileId } from '@claudemesh/protocol'
+import { limits, MeshError, times, type contract, type FileId, type MemberPubkey, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import { verifyIn } from '../chains.ts'
-import { admit, announce, blobOf, downloaded, placeOf, readableFile, received, uploadOf, type FileRow } from '../files.ts'
+import { admit, admitMembers, announce, blobOf, downloaded, placeOf, readableFile, received, uploadOf, type FileRow } from '../files.ts'
 import { removeObjects } from '../file-sweep.ts'
 import type { Handlers } from '../handlers.ts'
 import type { Ready } from '../kernel.ts'
@@ -19,18 +19,18 @@ export const files: Handlers<typeof contract.files, Ready> = {
     return { offset: row.finishedAt === null ? await blob.upload(placeOf(row), row.sizeBytes) : row.sizeBytes }
   },
 
-  finish: async (context, { fileId: id, record, to, targetSpec }) => {
+  finish: async (context, { fileId: id, record, to, members = 0, targetSpec }) => {
     const { kernel, mesh, me } = context
     const row = await uploadOf(kernel, mesh.id, me.key, id)
     if (row.persistent && (!record || to !== undefined)) throw new MeshError('bad_frame', 'finish_file.record: a shared file has a manifest, and no recipients')
     if (!row.persistent && (record || to === undefined)) throw new MeshError('bad_frame', 'finish_file.to: an attachment has recipients, and no manifest')
     await blobOf(kernel).finish(placeOf(row), row.sizeBytes)
-    if (to !== undefined) await admit(kernel, row, parseKeys(me.key, to))
+    if (to !== undefined) await admitAll(kernel, row, parseKeys(me.key, to), members)
     if (row.finishedAt !== null) return {}
     const finishedAt = kernel.clock.now()
     const visible = record
       ? { record, writerHash: await keepWriter(context), expiresAt: null }
-      : { targetSpec: JSON.stringify(targetSpec ?? '*'), expiresAt: finishedAt + times.attachmentLife }
+      : { targetSpec: JSON.stringify(targetSpec ?? '*'), expiresAt: finishedAt + (members > 0 ? times.messageLife : times.attachmentLife) }
     await kernel.db
       .update(file)
       .set({ finishedAt, ...visible })
@@ -80,6 +80,14 @@ export const files: Handlers<typeof contract.files, Ready> = {
   },
 }
 
+/** The last so many keys are those of members. */
+async function admitAll(kernel: Ready['kernel'], row: FileRow, keys: readonly SessionPubkey[], members: number): Promise<void> {
+  if (members > keys.length) throw new MeshError('bad_recipients', 'members is more than there are recipients')
+  const sessions = keys.length - members
+  await admit(kernel, row, keys.slice(0, sessions))
+  await admitMembers(kernel, row, keys.slice(sessions) as RecipientPubkey[] as MemberPubkey[])
+}
+
 /** A row of this mesh, finished or not, deleted or not. Throws `not_found`. */
 async function knownFile({ db }: Ready['kernel'], mesh: Ready['mesh']['id'], id: FileId): Promise<FileRow> {
   const [row] = await db
@@ -116,13 +124,13 @@ async function accesses({ db }: Ready['kernel'], { meshId, id }: FileRow) {
     .orderBy(asc(accessedAt), asc(peerName))
 }
 
-/** The recipients, and beside them sessions of their members that downloaded it too. */
+/** Who downloaded it, and the recipients for whom nobody has yet. */
 async function audience(kernel: Ready['kernel'], row: FileRow) {
   const { sessionPubkey, memberId, peerName } = fileAudience
   const named = await kernel.db
     .select({ sessionPubkey, memberId, name: peerName })
     .from(fileAudience)
-    .where(and(eq(fileAudience.meshId, row.meshId), eq(fileAudience.fileId, row.id)))
+    .where(and(eq(fileAudience.meshId, row.meshId), eq(fileAudience.fileId, row.id), isNull(fileAudience.readAt)))
     .orderBy(asc(peerName), asc(sessionPubkey))
   const read = await accesses(kernel, row)
   const unread = named.filter((peer) => !read.some((other) => other.sessionPubkey === peer.sessionPubkey))

@@ -1,5 +1,15 @@
 import { fromB64u, toB64u } from '@claudemesh/crypto'
-import { MeshError, contract, foldName, type Attachment, type FileId, type Input, type SessionPubkey } from '@claudemesh/protocol'
+import {
+  MeshError,
+  contract,
+  foldName,
+  type Attachment,
+  type FileId,
+  type Input,
+  type MemberPubkey,
+  type RecipientPubkey,
+  type SessionPubkey,
+} from '@claudemesh/protocol'
 import { download } from '../files/download.ts'
 import { safeFileName } from '../files/name.ts'
 import { ObjectWire } from '../files/object-wire.ts'
@@ -23,6 +33,13 @@ export interface FileQuery {
   readonly query?: string
   /** A peer's or member's name. */
   readonly from?: string
+}
+
+/** Whom a message with attachments goes to. */
+export interface Admitted {
+  readonly recipients: readonly SessionPubkey[]
+  readonly members?: readonly { readonly key: MemberPubkey }[]
+  readonly targetSpec?: string | string[]
 }
 
 /** Files of the mesh: attached to messages, or shared with everybody. */
@@ -50,10 +67,11 @@ export class Files {
     }
   }
 
-  /** Lets these recipients, and those named before, download attachments of this session. */
-  async admit(attachments: readonly Attachment[], recipients: readonly SessionPubkey[], targetSpec?: string | string[]): Promise<void> {
-    const to = packed(recipients)
-    for (const { id } of attachments) await this.#finish({ fileId: id, to, ...(targetSpec === undefined ? {} : { targetSpec }) })
+  /** Lets these recipients, and those named before, download attachments of this session; members by their next sessions. */
+  async admit(attachments: readonly Attachment[], { recipients, members = [], targetSpec }: Admitted): Promise<void> {
+    const rest = { ...(members.length === 0 ? {} : { members: members.length }), ...(targetSpec === undefined ? {} : { targetSpec }) }
+    const to = packed([...recipients, ...members.map(({ key }) => key)])
+    for (const { id } of attachments) await this.#finish({ fileId: id, to, ...rest })
   }
 
   /** Takes back attachments whose message was not sent. */
@@ -145,8 +163,8 @@ function fileIdOf(text: string): FileId {
   return text as FileId
 }
 
-/** Session keys one behind the other, as frames carry them. */
-function packed(keys: readonly SessionPubkey[]): string {
+/** Keys one behind the other, as frames carry them. */
+function packed(keys: readonly RecipientPubkey[]): string {
   const bytes = new Uint8Array(keys.length * 32)
   keys.forEach((key, i) => bytes.set(fromB64u(key, 32), i * 32))
   return toB64u(bytes)

@@ -17,7 +17,9 @@ export const files = {
       ...id,
       kind: z
         .enum(['shared', 'attachment'])
-        .describe('shared: for the whole mesh, until deleted. attachment: for the recipients of a message, for 24 h or until all have read it.'),
+        .describe(
+          'shared: for the whole mesh, until deleted. attachment: for the recipients of a message, for 24 h (7 days with mail) or until all have read it.',
+        ),
       size: z.int().min(45).max(limits.object).describe('Bytes of the sealed object, exactly.'),
     },
     reply: 'upload',
@@ -30,7 +32,13 @@ export const files = {
       record: record.optional(),
       to: bytes(limits.recipients * 32)
         .optional()
-        .describe('Session keys, 32 bytes each.'),
+        .describe('Session keys, 32 bytes each; the last `members` of them are member keys.'),
+      members: z
+        .int()
+        .min(1)
+        .max(limits.recipients)
+        .optional()
+        .describe('So many recipients are members who are away: then the file stays as long as mail does.'),
       targetSpec: z.union([route, z.array(route).min(1).max(limits.targets)]).optional(),
     },
   }),
