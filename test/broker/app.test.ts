@@ -137,6 +137,7 @@ describe('the process', () => {
       allowCreate: true,
       logLevel: 'info',
       metrics: true,
+      metricsGuarded: true,
       proxies: 0,
       rates: false,
     })
