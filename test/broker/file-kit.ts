@@ -43,7 +43,7 @@ export const put = (peer: Peer, id: string, body: Uint8Array, offset = 0, option
 export const get = (peer: Peer, id: string, headers: Record<string, string> = {}) => http(peer, 'GET', `/v1/file/${id}`, { headers })
 
 /** Announces and sends an object. */
-export async function uploaded(peer: Peer, kind: 'shared' | 'attachment', object: Uint8Array = randomBytes(1000)): Promise<string> {
+export async function uploaded(peer: Peer, kind: 'shared' | 'attachment' | 'mail', object: Uint8Array = randomBytes(1000)): Promise<string> {
   const id = fileId()
   const answer = await peer.wire.ask({ type: 'upload_file', fileId: id, kind, size: object.length })
   if (answer.type !== 'upload') throw new Error(JSON.stringify(answer))

@@ -134,7 +134,7 @@ describe.each([
 
     test('for a member who is away is for the member’s sessions to come, as long as mail is kept', async () => {
       const dora = await mesh.enrolled('Dora')
-      const id = await uploaded(alice, 'attachment')
+      const id = await uploaded(alice, 'mail')
       expect(await finish(alice, id, { to: packed([bob.key, dora.key.publicKey]), members: 1, targetSpec: bob.key })).toMatchObject({ type: 'ok' })
       expect(await status(alice, id)).toMatchObject({ readers: [{ name: 'Bob' }, { name: 'Dora', sessionPubkey: dora.key.publicKey }] })
       await using hers = await mesh.peer('Dora’s', { member: dora })

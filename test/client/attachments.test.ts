@@ -308,7 +308,7 @@ test('hostile names arrive as harmless ones', async () => {
   const bob = await world.mesh.peer('Bob')
   await using source = await world.local.open(world.put('plain', 'x'))
   // Between honest clients names are made harmless twice; this sender does not.
-  const attachments = await alice.files.upload([source])
+  const attachments = await alice.files.upload([source], { mail: false })
   const hostile = ['../../.ssh/authorized_keys', 'a\u202Egnp.exe', '.bashrc', 'CON', 'C:\\x']
   const shown = bob.files.attached(
     hostile.map((name, i) => ({ ...(attachments[0] as (typeof attachments)[0]), id: `f_${'abcde'.charAt(i).repeat(26)}` as never, name })),
@@ -347,6 +347,7 @@ test('mail for a member who is away brings its file to the member’s next sessi
   expect(sent).toMatchObject({ mail: [{ name: 'Carol' }] })
   await alice.close({ bye: true })
   world.mesh.clock.advance(3 * times.attachmentLife)
+  expect(globSync('**/shared/*/object', { cwd: world.store })).toHaveLength(1)
   const carol = await world.mesh.peer('Carol', { identity, options: { mailSeen: newDesk().mailSeen } })
   while (carol.inbox.size === 0) await change(carol, 'message')
   const [file] = carol.inbox.peek(1)[0]?.files ?? []

@@ -34,7 +34,7 @@ export async function sweepFiles(kernel: Kernel, now: number): Promise<void> {
 /** Who read a file can be asked for as long as what became of a message. */
 export async function forgetFiles({ db, blob }: Kernel, now: number): Promise<void> {
   await db.delete(file).where(and(lt(file.deletedAt, now - times.messageLife), isNotNull(file.removedAt)))
-  await blob?.sweep(now - times.messageLife - times.uploadLife)
+  await blob?.sweep(now - times.attachmentLife - times.uploadLife)
 }
 
 /** Removes the objects of deleted files; one that the storage does not let go now is tried again by the sweep. */

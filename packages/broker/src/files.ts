@@ -25,14 +25,20 @@ export function blobOf({ blob }: Pick<Kernel, 'blob'>): Blob {
   return blob
 }
 
-/** Where the object of a file is; that of an attachment under the day of its upload. */
-export function placeOf({ meshId, id, persistent, uploadedAt }: FileRow): BlobKey {
-  if (persistent) return { mesh: meshId, file: id, area: 'shared' }
+/** Where the object of a file is; that of an attachment under the day of its upload, unless it outlives it by days. */
+export function placeOf({ meshId, id, persistent, forMail, uploadedAt }: FileRow): BlobKey {
+  if (persistent || forMail) return { mesh: meshId, file: id, area: 'shared' }
   return { mesh: meshId, file: id, area: 'ephemeral', day: new Date(uploadedAt).toISOString().slice(0, 10) }
 }
 
+interface Announced {
+  readonly fileId: FileId
+  readonly kind: 'shared' | 'attachment' | 'mail'
+  readonly size: number
+}
+
 /** Takes note of an upload, or finds it again. Throws `quota_exceeded`, and `not_found` for the file of another session. */
-export async function announce(kernel: Kernel, mesh: Mesh, me: Presence, o: { fileId: FileId; kind: 'shared' | 'attachment'; size: number }): Promise<FileRow> {
+export async function announce(kernel: Kernel, mesh: Mesh, me: Presence, o: Announced): Promise<FileRow> {
   return kernel.db.transaction(async (db) => {
     // One announcement at a time in a mesh: each must see what the others take.
     await db.execute(sql`select 1 from mesh.mesh where id = ${mesh.id} for update`)
@@ -54,7 +60,7 @@ export async function announce(kernel: Kernel, mesh: Mesh, me: Presence, o: { fi
     if (underWay >= limits.uploadsPerSession)
       throw new MeshError('quota_exceeded', `${underWay} uploads of this session are under way; finish or delete them first`)
     const now = kernel.clock.now()
-    const row = { meshId: mesh.id, id: o.fileId, sizeBytes: o.size, persistent: o.kind === 'shared', uploadedBySession: me.key, uploadedByMember: me.memberId }
+    const row = { meshId: mesh.id, id: o.fileId, sizeBytes: o.size, ...formOf(o), uploadedBySession: me.key, uploadedByMember: me.memberId }
     const [made] = await db
       .insert(file)
       .values({ ...row, uploadedAt: now, expiresAt: now + times.uploadLife })
@@ -63,8 +69,12 @@ export async function announce(kernel: Kernel, mesh: Mesh, me: Presence, o: { fi
   })
 }
 
-function sameUpload(known: FileRow, me: Presence, o: { kind: string; size: number }): FileRow {
-  const same = known.uploadedBySession === me.key && known.deletedAt === null && known.sizeBytes === o.size && known.persistent === (o.kind === 'shared')
+const formOf = ({ kind }: Announced) => ({ persistent: kind === 'shared', forMail: kind === 'mail' })
+
+function sameUpload(known: FileRow, me: Presence, o: Announced): FileRow {
+  const { persistent, forMail } = formOf(o)
+  const same =
+    known.uploadedBySession === me.key && known.deletedAt === null && known.sizeBytes === o.size && known.persistent === persistent && known.forMail === forMail
   if (!same) throw new MeshError('not_found')
   return known
 }

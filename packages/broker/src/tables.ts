@@ -300,6 +300,8 @@ export const file = schema.table(
     place: bigint('place', { mode: 'number' }).notNull().generatedAlwaysAsIdentity(),
     sizeBytes: bigint('size_bytes', { mode: 'number' }).notNull(),
     persistent: boolean('persistent').notNull(),
+    /** An attachment that stays as long as mail does, beside shared files: storage forgets ephemeral objects after a day. */
+    forMail: boolean('for_mail').notNull().default(false),
     uploadedBySession: text('uploaded_by_session').$type<SessionPubkey>().notNull(),
     uploadedByMember: text('uploaded_by_member').$type<MemberId>().notNull(),
     uploadedAt: millis('uploaded_at').notNull(),

@@ -246,8 +246,8 @@ export class Mesh implements AsyncDisposable {
     if (files.length > limits.filesPerMessage) throw new MeshError('too_large', `${files.length} files are attached, ${limits.filesPerMessage} is the limit`)
     if (this.connection.phase === 'idle') throw new MeshError('unavailable', 'files do not wait on this machine: send them when the broker is back')
     // What cannot be sent need not be uploaded.
-    await this.#outgoing.check(rest)
-    const attachments = await this.files.upload(files, progress)
+    const { mail } = await this.#outgoing.check(rest)
+    const attachments = await this.files.upload(files, { mail, progress })
     try {
       return await this.#outgoing.send({ ...rest, attachments })
     } catch (error) {

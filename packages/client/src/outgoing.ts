@@ -81,10 +81,11 @@ export class Outgoing {
     return this.#deliver(fitting(to), { ...options, message }, goesOut ? 'message' : 'kept')
   }
 
-  /** Throws what already stands against sending this. */
-  async check(options: Sending): Promise<void> {
+  /** Whether it would be mail for somebody; throws what already stands against sending it. */
+  async check(options: Sending): Promise<{ mail: boolean }> {
     this.#check(options)
-    fitting(this.#resolve(options) ?? (await this.#resolveAbsent(options)))
+    const to = fitting(this.#resolve(options) ?? (await this.#resolveAbsent(options)))
+    return { mail: to.members.length > 0 }
   }
 
   /** The text as it is sent. */

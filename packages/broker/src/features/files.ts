@@ -30,7 +30,7 @@ export const files: Handlers<typeof contract.files, Ready> = {
     const finishedAt = kernel.clock.now()
     const visible = record
       ? { record, writerHash: await keepWriter(context), expiresAt: null }
-      : { targetSpec: JSON.stringify(targetSpec ?? '*'), expiresAt: finishedAt + (members > 0 ? times.messageLife : times.attachmentLife) }
+      : { targetSpec: JSON.stringify(targetSpec ?? '*'), expiresAt: finishedAt + (row.forMail ? times.messageLife : times.attachmentLife) }
     await kernel.db
       .update(file)
       .set({ finishedAt, ...visible })

@@ -56,10 +56,13 @@ export class Files {
   }
 
   /** Brings files to the broker for a message that is yet to be sent; if one fails, none stays. */
-  async upload(sources: readonly FileSource[], progress?: Progress): Promise<Attachment[]> {
+  async upload(
+    sources: readonly FileSource[],
+    { mail, progress }: { readonly mail: boolean; readonly progress?: Progress | undefined },
+  ): Promise<Attachment[]> {
     const done: Attachment[] = []
     try {
-      for (const source of sources) done.push(await upload(this.#kernel, this.#wire, source, { kind: 'attachment', progress }))
+      for (const source of sources) done.push(await upload(this.#kernel, this.#wire, source, { kind: mail ? 'mail' : 'attachment', progress }))
       return done
     } catch (error) {
       await this.discard(done)

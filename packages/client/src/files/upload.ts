@@ -8,7 +8,7 @@ import { goingOn } from './retry.ts'
 import type { FileSource, Progress } from './types.ts'
 
 export interface UploadOptions {
-  readonly kind: 'shared' | 'attachment'
+  readonly kind: 'shared' | 'attachment' | 'mail'
   readonly progress?: Progress | undefined
 }
 

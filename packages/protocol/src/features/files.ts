@@ -16,9 +16,9 @@ export const files = {
     input: {
       ...id,
       kind: z
-        .enum(['shared', 'attachment'])
+        .enum(['shared', 'attachment', 'mail'])
         .describe(
-          'shared: for the whole mesh, until deleted. attachment: for the recipients of a message, for 24 h (7 days with mail) or until all have read it.',
+          'shared: for the whole mesh, until deleted. attachment: for the recipients of a message, for 24 h or until all have read it. mail: the same for as long as mail is kept.',
         ),
       size: z.int().min(45).max(limits.object).describe('Bytes of the sealed object, exactly.'),
     },
@@ -33,12 +33,7 @@ export const files = {
       to: bytes(limits.recipients * 32)
         .optional()
         .describe('Session keys, 32 bytes each; the last `members` of them are member keys.'),
-      members: z
-        .int()
-        .min(1)
-        .max(limits.recipients)
-        .optional()
-        .describe('So many recipients are members who are away: then the file stays as long as mail does.'),
+      members: z.int().min(1).max(limits.recipients).optional().describe('So many recipients are members who are away.'),
       targetSpec: z.union([route, z.array(route).min(1).max(limits.targets)]).optional(),
     },
   }),

@@ -1,0 +1,1 @@
+ALTER TABLE "mesh"."file" ADD COLUMN "for_mail" boolean DEFAULT false NOT NULL;
