@@ -217,7 +217,7 @@ async function untilWaiting(peer: TestPeer, size: number): Promise<void> {
   while (peer.inbox.size !== size) await peer.calls.session.getPolicy({})
 }
 
-test('a message is surfaced when a hook has seen it, not when it was posted', async () => {
+test('a message is surfaced when a hook has seen it and the session went on, not when it was posted', async () => {
   await using stack = new AsyncDisposableStack()
   const { mesh, alice, mcp, inbox } = await desk(stack)
   const { id } = await alice.send({ to: 'Bob', message: 'read me' })
@@ -225,8 +225,29 @@ test('a message is surfaced when a hook has seen it, not when it was posted', as
   await mesh.settle()
   expect(await alice.status(id)).toMatchObject({ recipients: [{ rung: 'received' }] })
   await mcp.call('hook_event', { event: 'UserPromptSubmit', prompt: text })
+  expect(seen(alice, 'delivery').filter(({ proven }) => proven)).toEqual([])
+  mesh.clock.advance(1000)
   expect(await next(alice, 'delivery', ({ proven }) => proven === true)).toMatchObject({ id, rung: 'surfaced' })
   expect(await alice.status(id)).toMatchObject({ recipients: [{ rung: 'surfaced', proven: true }] })
+})
+
+test('the next hook tells as well that the session went on', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { alice, mcp, inbox } = await desk(stack)
+  const { id } = await alice.send({ to: 'Bob', message: 'read me' })
+  await mcp.call('hook_event', { event: 'UserPromptSubmit', prompt: (await inbox.turn()).text })
+  await mcp.call('hook_event', { event: 'PreToolUse' })
+  expect(await next(alice, 'delivery', ({ proven }) => proven === true)).toMatchObject({ id, rung: 'surfaced' })
+})
+
+test('what a hook saw of a session that then died is not called surfaced', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, alice, mcp, inbox } = await desk(stack)
+  const { id } = await alice.send({ to: 'Bob', message: 'too late' })
+  await mcp.call('hook_event', { event: 'UserPromptSubmit', prompt: (await inbox.turn()).text })
+  await mcp[Symbol.asyncDispose]()
+  await mesh.advance(60_000)
+  expect(await alice.status(id)).toMatchObject({ recipients: [{ rung: 'received' }] })
 })
 
 test('few turns are under way at once; what comes meanwhile waits and goes as one', async () => {

@@ -60,6 +60,7 @@ describe('channels', () => {
     expect(content).toMatch(/^<peer-message from="Alice" [^]*by channel/)
     expect(meta).toEqual({ from: 'mesh:Alice' })
     expect(await hook('UserPromptSubmit', asChannel(content))).toBe('{}')
+    await hook('PreToolUse')
     expect(await next(alice, 'delivery', ({ proven }) => proven === true)).toMatchObject({ id, rung: 'surfaced' })
   })
 
@@ -114,6 +115,7 @@ describe('a hook that waits', () => {
     const { id } = await send('wake up')
     expect(await woken).toMatch(/^<peer-message from="Alice" [^]*wake up/)
     expect(await hook('UserPromptSubmit', asRewake(await woken))).toBe('{}')
+    await hook('PreToolUse')
     expect(await next(alice, 'delivery', ({ proven }) => proven === true)).toMatchObject({ id, rung: 'surfaced' })
   })
 

@@ -12,6 +12,7 @@ import type { Ledger } from './ledger.ts'
 import { Offers, type Offer } from './offers.ts'
 import { Pace } from './pace.ts'
 import { Paths, pathOf, type PathReport, type WakePath } from './paths.ts'
+import { Seen } from './seen.ts'
 import { Threads } from './threads.ts'
 import { Unseen } from './unseen.ts'
 
@@ -38,7 +39,7 @@ const underWay = { most: 4, urgent: 8 } as const
 const remembered = 8192
 
 /**
- * Puts what arrives before the model, by one path at a time, and calls it surfaced when a hook has seen it there. A turn that nobody saw, though the session
+ * Puts what arrives before the model, by one path at a time, and calls it surfaced when a hook has seen it there and the session went on. A turn that nobody saw, though the session
  * is idle, is looked for in the transcript and offered again. Whatever is not under way stays in the inbox, for the next path and for check_messages.
  */
 export class Delivery {
@@ -51,6 +52,7 @@ export class Delivery {
   readonly #guard: Guard
   readonly #held: HeldWords
   readonly #unseen: Unseen
+  readonly #seen: Seen
   /** Shown cut: their full text waits for check_messages and must not wake anybody again. */
   readonly #announced = new Set<MessageId>()
   /** Lost on the way at least once: these may go by any path. */
@@ -72,6 +74,7 @@ export class Delivery {
     this.#paths = new Paths(clock, paths)
     this.#guard = new Guard(clock, budget, this.#threads)
     this.#held = new HeldWords(mesh, clock, (message) => this.#guard.holds(message))
+    this.#seen = new Seen(clock, (messages) => mesh.surfaced(messages))
     this.#unseen = new Unseen({
       clock,
       log,
@@ -100,6 +103,7 @@ export class Delivery {
     for (const off of this.#off) off()
     this.#cancel?.()
     this.#unseen.stop()
+    this.#seen.stop()
     this.#held.stop()
   }
 
@@ -132,7 +136,9 @@ export class Delivery {
     if (path && messages.length > 0) this.#paths.works(path)
     const repeated = path !== undefined && ids.every((id) => this.#shown.has(id))
     this.#cause.prompted(messages, ids.length > 0 || prompt.startsWith('<mesh-data '), this.#activity === 'idle', this.#threadOf(messages))
-    this.#o.mesh.surfaced(messages)
+    this.#o.mesh.inbox.remove(waiting.map((message) => message.id))
+    this.#remember(messages.map((message) => message.id))
+    this.#seen.add(messages)
     this.look()
     return !repeated
   }
@@ -166,8 +172,9 @@ export class Delivery {
     this.look()
   }
 
-  /** The session went on after a hook's answer: what that answer carried was seen. */
+  /** The session went on after a hook's answer: what that hook saw, and what its answer carried, came before the model. */
   proceed(): void {
+    this.#seen.confirm()
     for (const offer of this.#offers.contexts) this.#o.mesh.surfaced(this.#offers.take([...offer.messages.keys()]))
   }
 
@@ -224,10 +231,12 @@ export class Delivery {
     this.#offers.take(ids)
     this.#guard.forget(ids)
     this.#held.forget(ids)
-    for (const id of ids) {
-      for (const set of [this.#announced, this.#lost, this.#inherited]) set.delete(id)
-      this.#shown.add(id)
-    }
+    for (const id of ids) for (const set of [this.#announced, this.#lost, this.#inherited]) set.delete(id)
+    this.#remember(ids)
+  }
+
+  #remember(ids: readonly MessageId[]): void {
+    for (const id of ids) this.#shown.add(id)
     for (const id of this.#shown) {
       if (this.#shown.size <= remembered) break
       this.#shown.delete(id)
