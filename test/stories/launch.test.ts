@@ -98,8 +98,10 @@ describe('in a terminal', () => {
       if (shown < 0) return
       next++
       from = shown + 1
-      // Not before the prompt listens.
-      setImmediate(() => stdin.write(answer === 'Ctrl-C' ? '\u0003' : `${answer}\r`))
+      const type = () => stdin.write(answer === 'Ctrl-C' ? '\u0003' : `${answer}\r`)
+      // Not before the prompt listens: readline does, then the screen, then what takes the answer.
+      const listening = () => (stdin.listenerCount('keypress') >= 3 ? type() : setImmediate(listening))
+      setImmediate(listening)
     })
     const context = {
       env: { PATH: path, MARK: mark },
