@@ -13,6 +13,13 @@ interface Up {
   mesh: string
 }
 
+test('who reads no further than it wants to, as head does, is no failure', async () => {
+  const running = machine.start(['--help'])
+  running.child.stdout?.destroy()
+  const { code, err } = await running.ended
+  expect({ code, err }).toEqual({ code: 0, err: '' })
+})
+
 /** Resolves when nobody else is there. */
 const alone = (mesh: Mesh) =>
   new Promise<void>((resolve) => {

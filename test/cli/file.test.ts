@@ -16,7 +16,7 @@ const read = (name: string) => readFileSync(join(machine.project, name), 'utf8')
 describe('claudemesh file', () => {
   test('shares, lists, gets, tells and deletes', async () => {
     write('contract.yaml', 'openapi: 3')
-    const shared = await machine.json<{ id: string; name: string }>(['file', 'share', 'contract.yaml', '--as', 'API v2', '--tag', 'api', '--tag', 'auth'])
+    const shared = await machine.json<{ id: string; name: string }>(['file', 'share', 'contract.yaml', '--as', 'API v2', '--tags', 'api,auth'])
     expect(shared.name).toBe('API v2')
     expect((await machine.run(['file', 'list', 'api'])).out).toMatch(new RegExp(`${shared.id}  API v2  10 +\\S+ +api, auth`))
     expect((await machine.run(['file', 'list', 'api', '--from', 'Nobody'])).out).toBe('no files\n')

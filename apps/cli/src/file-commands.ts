@@ -1,6 +1,5 @@
 import type { Command, Option } from 'commander'
 import type { Context } from './context.ts'
-import { repeated } from './flags.ts'
 import type { Output, Result } from './output.ts'
 
 interface Program {
@@ -18,7 +17,7 @@ export function fileCommands(file: Command, { context, output, show, meshFlag, n
   const load = () => import('./commands/file.ts')
   sub('share <path>', 'share a file until it is deleted')
     .option('--as <name>', 'how peers see it')
-    .option('--tag <tag>', 'a tag to find it by; may be repeated', repeated)
+    .option('--tags <list>', 'labels to find it by, such as api,auth')
     .option('--force', 'even if it looks like a secret')
     .action(async (path, flags) => show(flags, (await load()).share(context, output(flags), path, flags)))
   sub('get <id> [to]', 'download a shared file into a folder, or to a path')

@@ -54,3 +54,10 @@ export function date(text: string): number {
 }
 /** Collects an option that may be given several times. */
 export const repeated = (text: string, before: readonly string[] = []): string[] => [...before, text]
+
+/** Tags as they are written: separated by commas. */
+export const tagList = (text = ''): string[] =>
+  text
+    .split(',')
+    .map((tag) => tag.trim())
+    .filter((tag) => tag !== '')

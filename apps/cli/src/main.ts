@@ -4,4 +4,10 @@ import manifest from '../package.json' with { type: 'json' }
 import { systemContext } from './context.ts'
 import { run } from './run.ts'
 
-process.exitCode = await run(systemContext(fileURLToPath(import.meta.url), manifest.version), process.argv.slice(2))
+const argv = process.argv.slice(2)
+// Who reads no further, as `head` does, has what he wanted. The MCP server learns from its input that its reader is gone, and says goodbye first.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  if (argv[0] !== 'mcp') process.exit(0)
+})
+process.exitCode = await run(systemContext(fileURLToPath(import.meta.url), manifest.version), argv)

@@ -1,5 +1,6 @@
 import type { Mesh } from '@claudemesh/client'
 import type { Context } from '../context.ts'
+import { tagList } from '../flags.ts'
 import { loadConfig } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
 import { parsePersona } from '../launch/persona.ts'
@@ -17,11 +18,11 @@ export function share(
   context: Context,
   output: Output,
   path: string,
-  flags: Flags & { readonly as?: string; readonly tag?: readonly string[]; readonly force?: boolean },
+  flags: Flags & { readonly as?: string; readonly tags?: string; readonly force?: boolean },
 ): Promise<Result> {
   return inMesh(context, flags, async (mesh) => {
     await using source = await localFilesOf(context).open(path, { force: flags.force === true })
-    const options = { tags: flags.tag ?? [], ...(flags.as === undefined ? {} : { name: flags.as }), progress: progressBar(context, output) }
+    const options = { tags: tagList(flags.tags), ...(flags.as === undefined ? {} : { name: flags.as }), progress: progressBar(context, output) }
     const shared = await mesh.files.share(source, options)
     return { json: shared, text: `shared ${plainText(shared.name)} (${shared.id})` }
   })

@@ -2,6 +2,7 @@ import { text as readAll } from 'node:stream/consumers'
 import type { Remembered } from '@claudemesh/client'
 import { runTool } from '@claudemesh/mcp'
 import type { Context } from '../context.ts'
+import { tagList } from '../flags.ts'
 import { loadConfig } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
 import { plainText, type Output, type Result } from '../output.ts'
@@ -14,7 +15,7 @@ interface MeshFlag {
 /** Keeps a text for the whole mesh; - reads it from stdin. */
 export async function remember(context: Context, text: string, flags: MeshFlag & { tags?: string }): Promise<Result> {
   const content = text === '-' ? await readAll(context.stdin) : text
-  const id = await inMesh(context, flags, (mesh) => mesh.memory.remember(content, listOf(flags.tags)))
+  const id = await inMesh(context, flags, (mesh) => mesh.memory.remember(content, tagList(flags.tags)))
   return { json: { id }, text: `remembered as ${id}` }
 }
 
@@ -29,7 +30,7 @@ export interface RecallFlags extends MeshFlag {
 export async function recall(context: Context, output: Output, words: readonly string[], flags: RecallFlags): Promise<Result> {
   const { by, since, limit } = flags
   const filters = {
-    tags: listOf(flags.tags),
+    tags: tagList(flags.tags),
     ...(by === undefined ? {} : { by }),
     ...(since === undefined ? {} : { since }),
     ...(limit === undefined ? {} : { limit }),
@@ -49,12 +50,6 @@ function inMesh<T>(context: Context, { mesh }: MeshFlag, task: Parameters<typeof
   const entry = pickMesh(loadConfig(context.home), mesh)
   return withMesh(context, entry, { name: entry.name, groups: [] }, task)
 }
-
-const listOf = (text = ''): string[] =>
-  text
-    .split(',')
-    .map((tag) => tag.trim())
-    .filter((tag) => tag !== '')
 
 function linesOf(output: Output, { id, content, tags, by, at }: Remembered): string[] {
   const head = [by.name, new Date(at).toISOString().slice(0, 10), ...tags.map((tag) => `#${tag}`), id]
