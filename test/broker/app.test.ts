@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterAll, describe, expect, inject, test } from 'vitest'
 import { createBroker, defaultRates } from '@claudemesh/broker'
 import { configFrom, shown } from '@claudemesh/broker-app'
@@ -182,6 +183,22 @@ describe('the store', () => {
     await expect(openStore(url)).rejects.toThrow(/is open in process \d+; stop it first, or choose another folder/)
     await first[Symbol.asyncDispose]()
     await (await openStore(url))[Symbol.asyncDispose]()
+  })
+
+  // Where the first process of a container takes no note of those that end, they stay in the table of processes.
+  test.runIf(process.platform === 'linux')('a lock whose process was killed is taken over, though nobody took note of its end', async () => {
+    const parent = spawn('sh', ['-c', 'sleep 100 & echo $!; exec sleep 100'], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const [line] = (await once(parent.stdout, 'data')) as [Buffer]
+    const pid = Number(line.toString())
+    const stat = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+    writeFileSync(join(folder, 'killed.lock'), `${pid} ${stat()[19]}`)
+    await expect(openStore(`pglite:${join(folder, 'killed')}`)).rejects.toThrow(`open in process ${pid}`)
+    process.kill(pid, 'SIGKILL')
+    while (stat()[0] !== 'Z') await nextTurn()
+    const store = await openStore(`pglite:${join(folder, 'killed')}`)
+    await store[Symbol.asyncDispose]()
+    parent.kill('SIGKILL')
+    await once(parent, 'exit')
   })
 
   test('a lock whose process is gone is taken over, and leaves nothing behind', async () => {

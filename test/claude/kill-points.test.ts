@@ -83,8 +83,7 @@ test.each([11, 12])('a broker that is killed in the middle of it, seed %i: all i
   expect(sent).toHaveLength(names.length * each)
   await world.api.until('bob', 'all of them', () => shown().length >= sent.length)
   expect(shown().toSorted()).toEqual(sent.map(({ text }) => text).toSorted())
-  // A proof that was under way is lost with the broker; then its word remains.
-  for (const { id, sender } of sent) while ((await sender.status(id)).recipients[0]?.rung !== 'surfaced') await nextTurn()
+  for (const { id, sender } of sent) while ((await sender.status(id)).recipients[0]?.proven !== true) await nextTurn()
   for (const name of names) {
     const own = shown().filter((text) => text.startsWith(name))
     expect(own).toEqual(own.toSorted())

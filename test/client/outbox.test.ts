@@ -209,3 +209,20 @@ test('a volatile message waits for nobody', async () => {
   await expect(sending).rejects.toMatchObject({ code: 'unavailable' })
   expect(desk.outbox.list()).toEqual([])
 })
+
+test('what is seen while the broker is away is proven to the sender when it is back', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, alice, bob } = await scene(stack)
+  const sent = [await bob.send({ to: 'Alice', message: 'one' }), await bob.send({ to: 'Alice', message: 'two' })]
+  const [one, two] = [await next(alice, 'message'), await next(alice, 'message')]
+  await leaves(alice)
+  // An outbox that is not empty goes first, and does not go at all for now.
+  await kept(mesh, alice.send({ to: 'Bob', message: 'before' }))
+  alice.surfaced([one])
+  await mesh.advance(10_000)
+  alice.surfaced([two])
+  await mesh.advance(10_000)
+  expect(seen(bob, 'delivery').filter(({ proven }) => proven)).toEqual([])
+  await returns(mesh, alice)
+  for (const { id } of sent) expect(await next(bob, 'delivery', (update) => update.id === id && update.proven === true)).toMatchObject({ rung: 'surfaced' })
+})

@@ -424,6 +424,7 @@ export class Mesh implements AsyncDisposable {
       this.#roster.loaded()
       this.#incoming.rosterReady(true)
       this.#outbox?.connected(true)
+      this.#proofs.resume()
       this.#settled?.resolve()
       // Not worth its price to a session that lives for one command.
       if (this.#o.persist) void this.#directory.refresh().catch(() => {})

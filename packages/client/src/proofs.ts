@@ -41,6 +41,11 @@ export class Proofs {
     if (!this.#running.has(to)) this.#running.set(to, this.#run(to))
   }
 
+  /** The broker is back: what could not go to it goes now. */
+  resume(): void {
+    for (const to of this.#due.keys()) if (!this.#running.has(to)) this.#running.set(to, this.#run(to))
+  }
+
   /** Resolves when nothing is under way. */
   async settled(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running.values())
@@ -49,15 +54,25 @@ export class Proofs {
   async #run(to: SessionPubkey): Promise<void> {
     // What is shown in the same turn of the event loop goes together.
     await Promise.resolve()
+    let proof: Due | undefined
     try {
-      for (let proof = this.#take(to); proof; proof = this.#take(to)) await this.#send(to, JSON.stringify(proof))
+      while ((proof = this.#take(to))) await this.#send(to, JSON.stringify(proof))
     } catch (error) {
+      const away = error instanceof MeshError && error.code === 'unavailable'
+      if (away && proof) this.#putBack(to, proof)
       // The broker's word of it remains.
-      this.#due.delete(to)
+      else this.#due.delete(to)
       this.#log('info', 'proof_failed', { error: error instanceof MeshError ? error.code : 'internal' })
     } finally {
       this.#running.delete(to)
     }
+  }
+
+  #putBack(to: SessionPubkey, proof: Due): void {
+    const later = this.#due.get(to) ?? { surfaced: [], held: [] }
+    // As many as one proof may name: of a longer absence the broker's word remains.
+    const newest = (word: keyof Due) => [...proof[word], ...later[word]].slice(-limits.receiptsPerFrame)
+    this.#due.set(to, { surfaced: newest('surfaced'), held: newest('held') })
   }
 
   #take(to: SessionPubkey): Due | undefined {

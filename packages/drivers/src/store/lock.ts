@@ -45,7 +45,9 @@ function identityOf(pid: number): string {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return ''
   }
   const stat = read(`/proc/${pid}/stat`)
-  return `${pid} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''}`
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  // What was killed, and waits for a parent that takes no note of it, still answers to signals.
+  return fields[0] === 'Z' ? '' : `${pid} ${fields[19] ?? ''}`
 }
 
 function read(file: string): string {
