@@ -83,7 +83,7 @@ export async function run(options: RunOptions): Promise<Outcome> {
   if (!quiet) found.push(...(await inconsistent(service)))
   writeFileSync(join(options.folder, 'evidence.json'), JSON.stringify(evidence.logs.map(({ name, groups, entries }) => ({ name, groups, entries }))))
   await Promise.all(clients.map((client) => client.close()))
-  return { violations: found, summary: summary(evidence, faults) }
+  return { violations: found, summary: summary(evidence, faults, service) }
 }
 
 /** Runs work of the founder's, in a session that says goodbye before anybody writes to it. */
@@ -127,7 +127,8 @@ async function until(met: () => boolean | Promise<boolean>): Promise<boolean> {
   return true
 }
 
-function summary({ logs, invite }: Evidence, { counts }: Faults): string {
+function summary({ logs, invite }: Evidence, { counts }: Faults, { slots }: Service): string {
+  const crashes = slots.reduce((sum, slot) => sum + slot.crashes, 0)
   const entries = logs.flatMap((log) => log.entries)
   const count = (did: string) => entries.filter((entry) => entry.did === did).length
   const codes = Map.groupBy(
@@ -138,6 +139,6 @@ function summary({ logs, invite }: Evidence, { counts }: Faults): string {
   return [
     `${count('send')} messages sent, ${count('acked')} acknowledged${failures === '' ? '' : ` (${failures})`}, ${count('surfaced')} times shown`,
     `${count('wrote')} writes acknowledged, ${count('saw')} values seen; ${invite.joined} of ${people.count} joined with an invite for ${invite.max}`,
-    `faults: ${[...counts].map(([kind, n]) => `${n} ${kind}`).join(', ')}`,
+    `faults: ${[...counts].map(([kind, n]) => `${n} ${kind}`).join(', ')}; brokers that ended by themselves: ${crashes}`,
   ].join('\n')
 }

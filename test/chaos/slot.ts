@@ -19,6 +19,8 @@ export class Slot implements AsyncDisposable {
   #child: ChildProcess | undefined
   /** Where it listens, while it does. */
   port: number | undefined
+  /** How often a process ended that nobody had ended. */
+  crashes = 0
 
   constructor(args: readonly string[], log: string, changed: () => void) {
     this.#args = args
@@ -35,6 +37,16 @@ export class Slot implements AsyncDisposable {
       await wait(200)
     }
     this.#changed()
+    this.#child?.once('exit', () => void this.#crashed())
+  }
+
+  /** As what keeps services running does, it starts another one. */
+  async #crashed(): Promise<void> {
+    if (this.port === undefined) return
+    this.crashes++
+    this.port = undefined
+    this.#changed()
+    await this.start()
   }
 
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {

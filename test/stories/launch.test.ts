@@ -91,14 +91,25 @@ describe('in a terminal', () => {
     let screen = ''
     let next = 0
     let from = 0
+    let typed = false
     stdout.on('data', (part: Buffer) => {
       screen += part.toString()
+      // The prompt has taken what it shows.
+      if (typed) setImmediate(() => stdin.write('\r'))
+      typed = false
       const [question, answer] = answers[next] ?? []
       const shown = question === undefined ? -1 : screen.indexOf(question, from)
       if (shown < 0) return
       next++
       from = shown + 1
-      const type = () => stdin.write(answer === 'Ctrl-C' ? '\u0003' : `${answer}\r`)
+      const type = () => {
+        if (answer === 'Ctrl-C') stdin.write('\u0003')
+        else if (answer === '') stdin.write('\r')
+        else {
+          typed = true
+          stdin.write(answer)
+        }
+      }
       // Not before the prompt listens: readline does, then the screen, then what takes the answer.
       const listening = () => (stdin.listenerCount('keypress') >= 3 ? type() : setImmediate(listening))
       setImmediate(listening)
