@@ -74,7 +74,21 @@ class Bench implements AsyncDisposable {
   /** Whether the tests, or those of one file, pass on the copy as it stands; a run without end does not. */
   passes(file?: string): Promise<boolean> {
     const vitest = join(repository, 'node_modules/vitest/vitest.mjs')
-    const options = ['--root', this.#root, '--dir', join(this.#root, 'test/crypto'), '--bail', '1', '--no-isolate', '--maxWorkers', '1', '--reporter', 'dot']
+    const options = [
+      '--root',
+      this.#root,
+      '--dir',
+      join(this.#root, 'test/crypto'),
+      '--bail',
+      '1',
+      '--no-isolate',
+      '--maxWorkers',
+      '1',
+      '--testTimeout',
+      '60000',
+      '--reporter',
+      'dot',
+    ]
     const child = spawn(
       process.execPath,
       [

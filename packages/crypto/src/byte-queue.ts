@@ -25,8 +25,8 @@ export class ByteQueue {
     const out = new Uint8Array(n)
     let filled = 0
     while (filled < n) {
-      const part = this.take(Math.min(n - filled, this.#pieces[0]?.length ?? 0))
-      if (part.length === 0) throw new RangeError('more bytes are taken than are there')
+      const next = this.#pieces[0] as Uint8Array
+      const part = this.take(Math.min(n - filled, next.length))
       out.set(part, filled)
       filled += part.length
     }
