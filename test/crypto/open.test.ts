@@ -98,7 +98,13 @@ test('bad_padding: in either form', () => {
   refuses('bad_padding', /./, () => openAs(w, { ...sharedPush(), ciphertext: sharedPush().wrap, wrap: undefined }))
 })
 
+const file = { id: `f_${'a'.repeat(26)}`, name: 'a.txt', size: 1, mime: 'text/plain', key: 'A'.repeat(43), sha256: 'A'.repeat(43) }
+
 describe('bad_version', () => {
+  test('as many files as a message may bear are none', () => {
+    expect(openAs(w, boxPush(json({ a: Array.from({ length: 16 }, () => file) })))).toMatchObject({ inner: { a: expect.arrayContaining([file]) } })
+  })
+
   test.each([
     ['another version', { v: 2 }],
     ['no version', { v: undefined }],
@@ -116,6 +122,9 @@ describe('bad_version', () => {
     ['hops that are no number', { hops: 'many' }],
     ['hops below zero', { hops: -1 }],
     ['a kind that is too long', { k: 'k'.repeat(17) }],
+    ['an empty list of files', { a: [] }],
+    ['a file without its key', { a: [{ ...file, key: undefined }] }],
+    ['more files than a message may bear', { a: Array.from({ length: 17 }, () => file) }],
     ['a policy version without its hash', { pv: [7] }],
     ['a policy version below zero', { pv: [-1, 'x'] }],
     ['a policy hash that is no text', { pv: [7, 7] }],
