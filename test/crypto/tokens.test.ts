@@ -171,6 +171,7 @@ describe('every field of every payload is checked', () => {
     ['policy', { revoked: { members: [], invites: [], sessions: [], kept: ['x'] } }],
     ...['plaintext', 'legacyBox', 'memory', 'state', 'files'].flatMap((field) => [['policy', { allow: { ...allow, [field]: 'blind' } }] as const]),
     ['presence', { groups: [{ role: 'lead' }] }],
+    ['state', { name: 7 }],
     ['state', { val: undefined }],
     ['state', { deleted: true }],
     ['state', { deleted: false }],
