@@ -1,6 +1,7 @@
 import { TokenCache, fingerprint, verifyChain, type Revoked } from '@claudemesh/crypto'
-import { MeshError, foldName, type Clock, type Contract, type MemberId, type MeshId, type RootPubkey } from '@claudemesh/protocol'
+import { MeshError, foldName, type Clock, type Contract, type MeshId, type RootPubkey } from '@claudemesh/protocol'
 import type { Calls } from './calls.ts'
+import { listChains } from './members.ts'
 import type { Member, MemberCache } from './types.ts'
 
 export interface DirectoryOptions {
@@ -12,7 +13,6 @@ export interface DirectoryOptions {
   revoked(): Revoked
 }
 
-const mostPages = 100
 const fresh = 3_600_000
 
 /** Who belongs to the mesh now, present or not, as far as this machine knows. The broker can withhold members, it cannot invent any. */
@@ -41,14 +41,7 @@ export class Directory {
 
   /** Asks the broker. */
   async list(): Promise<Member[]> {
-    const chains: string[][] = []
-    let cursor: MemberId | undefined
-    for (let page = 0; page < mostPages; page++) {
-      const { members, tokens, next } = await this.#o.calls.session.listMembers(cursor === undefined ? {} : { cursor })
-      for (const { chain } of members) chains.push(chain.flatMap((index) => tokens[index] ?? []))
-      cursor = next
-      if (cursor === undefined) break
-    }
+    const chains = (await listChains(this.#o.calls)).map(({ chain }) => chain)
     this.#chains = chains
     this.#askedAt = this.#o.clock.now()
     this.#o.cache?.save({ at: this.#askedAt, chains })
