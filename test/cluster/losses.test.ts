@@ -31,6 +31,25 @@ class Leaky {
   }
 }
 
+/** A bus whose line one node alone loses, and has back. */
+class Frail {
+  #up = true
+  readonly #watchers: ((up: boolean) => void)[] = []
+  readonly through = (bus: Bus): Bus => ({
+    ...bus,
+    publish: (subject, payload) => {
+      if (this.#up) bus.publish(subject, payload)
+    },
+    subscribe: (subject, listener) => bus.subscribe(subject, (text) => (this.#up ? listener(text) : undefined)),
+    watch: (watcher) => void this.#watchers.push(watcher),
+  })
+
+  become(up: boolean): void {
+    this.#up = up
+    for (const watcher of this.#watchers) watcher(up)
+  }
+}
+
 /** The ids that were pushed to a peer, in the order of arrival. */
 const pushes = (peer: Peer) => peer.wire.seen.filter((frame) => frame.type === 'push').map((frame) => frame['messageId'])
 
@@ -145,6 +164,28 @@ describe('a bus that loses messages', () => {
     expect(await alice.wire.ask({ type: 'set_policy', policy })).toMatchObject({ type: 'ok' })
     await expect(peerAt(nodes.b, mesh, 'Bob', { member })).rejects.toThrow('revoked')
     expect(await carol.wire.next('policy_changed')).toMatchObject({ policy })
+  })
+})
+
+describe('a node that loses the bus for a moment, unnoticed by the others', () => {
+  const frail = new Frail()
+  let nodes: Cluster<TestClock>
+  beforeAll(async () => (nodes = await cluster((buses[0] as (typeof buses)[0])[1], { through: frail.through })))
+  afterAll(() => nodes[Symbol.asyncDispose]())
+
+  test('has what it stored meanwhile read from the queue before what it sends next', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.b, mesh, 'Alice')
+    await using bob = await peerAt(nodes.a, mesh, 'Bob')
+    await knows(alice, bob)
+    const first = await alice.send([bob.key], 'before')
+    await bob.wire.next('push')
+    frail.become(false)
+    const second = await alice.send([bob.key], 'meanwhile')
+    frail.become(true)
+    const third = await alice.send([bob.key], 'after')
+    while (pushes(bob).length < 3) await bob.wire.next('push')
+    expect(pushes(bob)).toEqual([first, second, third].map((ack) => ack['messageId']))
   })
 })
 

@@ -77,8 +77,13 @@ export class Nodes {
 
   /** Nothing was sent to a node for a while: by the gap in the numbers it will know. */
   skip(node: NodeId): void {
-    const subject = nodeSubject(node)
-    this.#published.set(subject, (this.#published.get(subject) ?? 0) + 1)
+    this.#skip(nodeSubject(node))
+  }
+
+  /** The bus was away for a while: this node may have missed something, and by gaps in the numbers every other one will know that it may have, too. */
+  interrupted(): void {
+    for (const subject of this.#published.keys()) this.#skip(subject)
+    this.doubt()
   }
 
   /** Whether a node may be believed to hold its connections: it is heard, or, while nobody can be heard, the store says that it runs. */
@@ -118,6 +123,10 @@ export class Nodes {
   /** Hears what is sent to this node alone. */
   hearNode(arrivals: Arrivals<NodeParcel>): Promise<() => void> {
     return this.#hear(nodeSubject(this.id), arrivals)
+  }
+
+  #skip(subject: string): void {
+    this.#published.set(subject, (this.#published.get(subject) ?? 0) + 1)
   }
 
   #add(subject: string, parcel: MeshParcel | NodeParcel, raw: readonly string[]): void {

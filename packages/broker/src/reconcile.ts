@@ -28,7 +28,7 @@ export function following(kernel: Kernel): Following {
   return {
     came: soon,
     restored: () => {
-      kernel.nodes.doubt()
+      kernel.nodes.interrupted()
       soon()
     },
     left: (node) => {
