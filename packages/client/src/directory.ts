@@ -2,7 +2,8 @@ import { TokenCache, fingerprint, verifyChain, type Revoked } from '@claudemesh/
 import { MeshError, foldName, type Clock, type Contract, type MeshId, type RootPubkey } from '@claudemesh/protocol'
 import type { Calls } from './calls.ts'
 import { listChains } from './members.ts'
-import type { Member, MemberCache } from './types.ts'
+import type { MemberCache } from './ports.ts'
+import type { Member } from './types.ts'
 
 export interface DirectoryOptions {
   readonly mesh: MeshId

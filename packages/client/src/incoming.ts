@@ -19,7 +19,8 @@ import type { AttachedFile } from './files/types.ts'
 import { readProof, type Proof } from './proofs.ts'
 import { Receipts } from './receipts.ts'
 import type { Roster } from './roster.ts'
-import type { MailSeen, MeshEvents, ReceivedMessage } from './types.ts'
+import type { MailSeen } from './ports.ts'
+import type { MeshEvents, ReceivedMessage } from './types.ts'
 
 type Push = Body<typeof contract.messages.push>
 

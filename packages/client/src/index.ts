@@ -15,6 +15,7 @@ export type { State } from './features/state.ts'
 export type { Seen, StatePin } from './state-seen.ts'
 export type { Answer, Hasher, Transfer } from './transfer.ts'
 export type { ConnectionState } from './connection-state.ts'
+export type { KeptMessage, MailSeen, MemoryCache, MemberCache, OutboxEntry, OutboxPort, PolicyPin } from './ports.ts'
 export type {
   ConnectOptions,
   CreatedInvite,
@@ -22,18 +23,11 @@ export type {
   Identity,
   InviteInfo,
   InviteOptions,
-  KeptMessage,
-  MailSeen,
   Me,
-  MemoryCache,
   Member,
-  MemberCache,
   MeshEvents,
   MessageStatus,
-  OutboxEntry,
-  OutboxPort,
   Peer,
-  PolicyPin,
   RecallOptions,
   ReceivedMessage,
   RecipientStatus,

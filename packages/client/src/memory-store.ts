@@ -3,7 +3,7 @@ import { contract, MeshError, type MemoryId, type Output } from '@claudemesh/pro
 import type { Kernel } from './kernel.ts'
 import { MemoryIndex } from './memory-index.ts'
 import { allLines, headOf, readLines, rowLine, writerLine, type Rows, type SealedRow } from './memory-lines.ts'
-import type { MemoryCache } from './types.ts'
+import type { MemoryCache } from './ports.ts'
 
 type Page = Output<typeof contract.memory.sync>
 

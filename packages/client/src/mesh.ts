@@ -1,20 +1,7 @@
 import { PairKeys, ready, webRandom, type InnerMessage, type Policy } from '@claudemesh/crypto'
-import {
-  MeshError,
-  contract,
-  limits,
-  parseGroup,
-  silent,
-  times,
-  type Body,
-  type Contract,
-  type Log,
-  type MessageId,
-  type RecipientPubkey,
-  type SessionPubkey,
-  type Status,
-} from '@claudemesh/protocol'
+import { MeshError, contract, limits, parseGroup, silent, times, type Body, type Contract, type Log, type MessageId, type Status } from '@claudemesh/protocol'
 import { amend, type Amendment } from './amend.ts'
+import { OwnAttributes } from './attributes.ts'
 import { callsOf, type Calls } from './calls.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { Connection, type HelloAck } from './connection.ts'
@@ -28,21 +15,24 @@ import { Inbox } from './inbox.ts'
 import { Incoming } from './incoming.ts'
 import { Invites } from './invites.ts'
 import type { Kernel } from './kernel.ts'
+import { loadPeers } from './load-peers.ts'
 import { listMembers, type Enrolment } from './members.ts'
 import { Directory } from './directory.ts'
 import { Outbox } from './outbox.ts'
 import { Outgoing } from './outgoing.ts'
 import { PolicyKeeper } from './policy.ts'
-import { Proofs, type Proof } from './proofs.ts'
+import { adoptPolicy, policyChanged, policyMarked } from './policy-watch.ts'
+import { Proofs } from './proofs.ts'
 import { Receipts } from './receipts.ts'
 import { resolve } from './resolve.ts'
 import { Roster } from './roster.ts'
-import { Self, type Attributes } from './self.ts'
+import { rungsProven, rungsTold } from './rungs.ts'
+import { Self } from './self.ts'
 import { Takes } from './takes.ts'
-import type { ConnectOptions, Me, MeshEvents, MessageStatus, OutboxPort, Peer, ReceivedMessage, Resolved, SendOptions, SendResult } from './types.ts'
+import type { OutboxPort } from './ports.ts'
+import type { ConnectOptions, Me, MeshEvents, MessageStatus, Peer, ReceivedMessage, Resolved, SendOptions, SendResult } from './types.ts'
 
 const renewAfter = times.sessionLife * 0.75
-const mostPages = 100
 /** How long an end waits for receipts under way. */
 const lastWords = 250
 const nobody = { members: [], invites: [], sessions: [] }
@@ -72,15 +62,14 @@ export class Mesh implements AsyncDisposable {
   readonly #pairs: PairKeys
   readonly #connection: Connection
   readonly #kernel: Kernel
+  readonly #attributes: OwnAttributes
   readonly #receipts: Receipts
   readonly #directory: Directory
   readonly #outbox: Outbox | undefined
   readonly #outgoing: Outgoing
   readonly #proofs: Proofs
   readonly #incoming: Incoming
-  #changing: Promise<unknown> = Promise.resolve()
   #cancelRenewal: () => void = () => {}
-  #statusSet = false
   #settled: { resolve: () => void; reject: (error: MeshError) => void } | undefined
 
   private constructor(o: ConnectOptions) {
@@ -128,9 +117,10 @@ export class Mesh implements AsyncDisposable {
         return recordsOf()
       },
       amend: (change) => this.amend(change),
-      takePolicy: (token) => this.#takePolicy(token),
-      askPolicy: async () => this.#takePolicy((await this.calls.session.getPolicy({})).policy),
+      takePolicy: (token) => adoptPolicy(this.#kernel, token),
+      askPolicy: async () => adoptPolicy(this.#kernel, (await this.calls.session.getPolicy({})).policy),
     }
+    this.#attributes = new OwnAttributes(this.#kernel, this.#connection)
     this.keys = new MeshKeys(this.#kernel)
     this.records = new Records(this.#kernel)
     this.state = new State(this.#kernel)
@@ -175,7 +165,7 @@ export class Mesh implements AsyncDisposable {
       allowPlaintext: () => this.#policy.current?.allow.plaintext ?? false,
       attached: (attachments) => this.files.attached(attachments),
       arrived: (message, mark) => this.#arrived(message, mark),
-      proven: (proof, by, at) => this.#proven(proof, by, at),
+      proven: (proof, by, at) => rungsProven({ outgoing: this.#outgoing, events: this.#events }, proof, by, at),
     })
     this.#takeEvents()
   }
@@ -292,42 +282,21 @@ export class Mesh implements AsyncDisposable {
 
   /** Throws `bad_name` when it is too long or contains invisible characters. */
   setSummary(summary: string): Promise<void> {
-    return this.#change(
-      () => ({ summary }),
-      (presence, attributes) => this.calls.peers.setSummary({ summary: attributes.summary ?? '', presence }),
-    )
+    return this.#attributes.setSummary(summary)
   }
 
   /** Sets the status at once; the broker hears of it now, or after the reconnect. */
-  async setStatus(status: Status): Promise<void> {
-    const { state } = this.#connection
-    if (state.phase === 'closed') throw state.reason
-    this.#self.status = status
-    this.#statusSet = true
-    this.#events.emit('me', this.me)
-    if (state.phase !== 'ready') return
-    try {
-      await this.calls.peers.setStatus({ status })
-    } catch (error) {
-      if (!(error instanceof MeshError) || error.code !== 'unavailable') throw error
-    }
+  setStatus(status: Status): Promise<void> {
+    return this.#attributes.setStatus(status)
   }
 
   /** Joins a group, or changes the role in it. */
-  joinGroup(name: string, role?: string): Promise<void> {
-    const group = parseGroup(name)
-    return this.#change(
-      () => ({ groups: [...this.me.groups.filter((g) => g.name !== group), { name: group, ...(role === undefined ? {} : { role }) }] }),
-      (presence) => this.calls.groups.join({ name: group, ...(role === undefined ? {} : { role }), presence }),
-    )
+  async joinGroup(name: string, role?: string): Promise<void> {
+    return this.#attributes.joinGroup(name, role)
   }
 
-  leaveGroup(name: string): Promise<void> {
-    const group = parseGroup(name)
-    return this.#change(
-      () => ({ groups: this.me.groups.filter((g) => g.name !== group) }),
-      (presence) => this.calls.groups.leave({ name: group, presence }),
-    )
+  async leaveGroup(name: string): Promise<void> {
+    return this.#attributes.leaveGroup(name)
   }
 
   /** Changes the signed policy, for instance to remove a member, which also begins a new epoch. Throws `bad_policy` unless this member is an admin. */
@@ -377,24 +346,8 @@ export class Mesh implements AsyncDisposable {
     for (const off of offs) off()
   }
 
-  /** One change at a time: each presence must be newer than the last one the broker accepted. */
-  #change(change: () => Partial<Attributes>, ask: (presence: string, attributes: Attributes) => Promise<unknown>): Promise<void> {
-    const before = this.#changing
-    const work = async () => {
-      await before
-      await this.#connection.ready()
-      const attributes = this.#self.with(change())
-      await ask(this.#self.presence(attributes), attributes)
-      this.#self.adopt(attributes)
-      this.#events.emit('me', this.me)
-    }
-    const done = work()
-    this.#changing = done.catch(() => {})
-    return done
-  }
-
   #accepted(ack: HelloAck): void {
-    this.#takePolicy(ack.policy)
+    adoptPolicy(this.#kernel, ack.policy)
     this.#roster.revoke(this.#policy.current?.revoked ?? nobody)
   }
 
@@ -414,13 +367,7 @@ export class Mesh implements AsyncDisposable {
   async #load(): Promise<void> {
     try {
       this.#roster.loading()
-      let cursor: string | undefined
-      for (let page = 0; page < mostPages; page++) {
-        const { peers, tokens, next } = await this.calls.peers.list(cursor === undefined ? {} : { cursor })
-        for (const peer of peers) this.#roster.update(peer, tokens)
-        cursor = next
-        if (cursor === undefined) break
-      }
+      await loadPeers(this.calls, this.#roster)
       this.#roster.loaded()
       this.#incoming.rosterReady(true)
       this.#outbox?.connected(true)
@@ -428,7 +375,7 @@ export class Mesh implements AsyncDisposable {
       this.#settled?.resolve()
       // Not worth its price to a session that lives for one command.
       if (this.#o.persist) void this.#directory.refresh().catch(() => {})
-      if (this.#statusSet) await this.calls.peers.setStatus({ status: this.#self.status })
+      await this.#attributes.repeatStatus()
     } catch (error) {
       // A lost connection loads again by itself.
       if (error instanceof MeshError && (error.code === 'unavailable' || error.code === 'closed')) return
@@ -440,10 +387,10 @@ export class Mesh implements AsyncDisposable {
   #takeEvents(): void {
     const { takes } = this.#kernel
     takes.put(contract.messages.push, (push) => this.#incoming.take(push))
-    takes.put(contract.messages.delivery, (body) => this.#delivered(body))
+    takes.put(contract.messages.delivery, (body) => rungsTold({ outgoing: this.#outgoing, events: this.#events }, body))
     takes.put(contract.peers.updated, (body) => this.#peerUpdated(body))
     takes.put(contract.peers.gone, (body) => this.#peerGone(body))
-    takes.put(contract.session.policyChanged, ({ policy }) => this.#policyChanged(policy))
+    takes.put(contract.session.policyChanged, ({ policy }) => policyChanged(this.#kernel, policy))
   }
 
   #peerUpdated({ peer, tokens }: Body<typeof contract.peers.updated>): void {
@@ -457,56 +404,9 @@ export class Mesh implements AsyncDisposable {
     this.#events.emit('peer', { session: sessionPubkey, change: reason })
   }
 
-  #delivered({ updates }: Body<typeof contract.messages.delivery>): void {
-    for (const { messageId, sessionPubkey, mail: _, ...update } of updates) {
-      if (this.#outgoing.isProof(messageId)) continue
-      const proven = update.rung === 'surfaced' ? { proven: false } : {}
-      this.#events.emit('delivery', { id: messageId, session: sessionPubkey, name: this.#outgoing.nameOf(sessionPubkey), ...update, ...proven })
-    }
-  }
-
-  #proven({ surfaced, held }: Proof, session: SessionPubkey, at: number): void {
-    const name = this.#outgoing.nameOf(session)
-    const tell = (id: MessageId, recipient: RecipientPubkey) => ({
-      id,
-      session: recipient,
-      name: recipient === session ? name : this.#outgoing.nameOf(recipient),
-      at,
-    })
-    for (const { id, recipient } of this.#outgoing.proven('shown', surfaced, session, at))
-      this.#events.emit('delivery', { ...tell(id, recipient), rung: 'surfaced', proven: true })
-    for (const { id, recipient } of this.#outgoing.proven('held', held, session, at))
-      this.#events.emit('delivery', { ...tell(id, recipient), rung: 'received', held: true })
-  }
-
-  #policyChanged(token: string): void {
-    try {
-      this.#takePolicy(token)
-    } catch (error) {
-      this.#o.log?.('error', 'policy_refused', { error: error instanceof MeshError ? error.code : 'internal' })
-    }
-  }
-
-  #takePolicy(token: string): void {
-    if (!this.#policy.take(token) || !this.#policy.current) return
-    const { revoked, v } = this.#policy.current
-    for (const session of this.#roster.revoke(revoked)) this.#events.emit('peer', { session, change: 'revoked' })
-    this.#events.emit('policy', { v })
-  }
-
   #arrived(message: ReceivedMessage, mark: InnerMessage['pv']): void {
     if (message.re !== undefined) this.#outgoing.answered(message.re, message.from.session, message.receivedAt)
-    // A peer knows a newer policy than the broker told us.
-    if (mark && mark[0] > (this.#policy.current?.v ?? 0)) void this.#askPolicy(mark[0])
-  }
-
-  async #askPolicy(atLeast: number): Promise<void> {
-    try {
-      await this.#kernel.askPolicy()
-    } catch (error) {
-      this.#o.log?.('error', 'policy_refused', { error: error instanceof MeshError ? error.code : 'internal' })
-    }
-    if ((this.#policy.current?.v ?? 0) < atLeast) this.#o.log?.('error', 'policy_frozen', { known: this.#policy.current?.v, told: atLeast })
+    void policyMarked(this.#kernel, mark)
   }
 
   #stop(reason: MeshError): void {

@@ -2,7 +2,8 @@ import { MeshError, contract, times, type Clock, type Log, type MessageId, type 
 import type { Connection } from './connection.ts'
 import type { Emitter } from './emitter.ts'
 import type { Self } from './self.ts'
-import type { KeptMessage, MeshEvents, OutboxEntry, OutboxPort } from './types.ts'
+import type { KeptMessage, OutboxEntry, OutboxPort } from './ports.ts'
+import type { MeshEvents } from './types.ts'
 
 type Ack = Output<typeof contract.messages.send>
 

@@ -1,6 +1,6 @@
 import { tokenHash, verifyPolicy, type Policy } from '@claudemesh/crypto'
 import type { MeshId, RootPubkey } from '@claudemesh/protocol'
-import type { PolicyPin } from './types.ts'
+import type { PolicyPin } from './ports.ts'
 
 /** The mesh's signed policy, never older than one seen before: a broker cannot roll it back or show two different ones. */
 export class PolicyKeeper {
