@@ -1,13 +1,16 @@
+import type { Store } from '@claudemesh/broker'
 import { Mesh } from '@claudemesh/client'
+import { openStore } from '@claudemesh/drivers'
 import { expect, test } from 'vitest'
 import { change, next, seen } from '../harness/events.ts'
 import { newSession, testMesh, type PeerOptions, type TestMesh, type TestPeer } from '../harness/mesh.ts'
 import { newDesk } from '../harness/ports.ts'
+import { postgresUrl, startPostgres } from '../harness/postgres.ts'
 
 /** Alice with an outbox on her desk, Bob who listens, and everything that the broker was sent. */
-async function scene(stack: AsyncDisposableStack) {
+async function scene(stack: AsyncDisposableStack, options: { store?: Store } = {}) {
   const wire: string[] = []
-  const mesh = stack.use(await testMesh({ tap: ({ ciphertext }) => wire.push(ciphertext) }))
+  const mesh = stack.use(await testMesh({ ...options, tap: ({ ciphertext }) => wire.push(ciphertext) }))
   const identity = await mesh.member('Alice')
   const desk = newDesk()
   const session = (name: string, o: PeerOptions = {}) => mesh.peer(name, { identity, ...o, options: { ...desk, ...o.options } })
@@ -95,6 +98,29 @@ test('a message whose answer was lost goes to disk with the same bytes: the brok
   expect(bob.inbox.size).toBe(0)
   expect(wire).toHaveLength(2)
   expect(wire[0]).toBe(wire[1])
+})
+
+test('a broker whose storage is away gets the same bytes once it is back: the sender is not told of a loss, and the reader sees it once', async () => {
+  await using server = await startPostgres()
+  await using stack = new AsyncDisposableStack()
+  const store = stack.use(await openStore(await postgresUrl(server.url)))
+  const { mesh, alice, bob, wire } = await scene(stack, { store })
+  await alice.send({ to: 'Bob', message: 'before' })
+  expect(await texts(bob, 1)).toEqual(['before'])
+  await server.stop('fast')
+  const { id, outbox } = await alice.send({ to: 'Bob', message: 'into the void' })
+  expect(outbox).toBe(true)
+  expect(await texts(bob, 1)).toEqual(['into the void'])
+  const second = await kept(mesh, alice.send({ to: 'Bob', message: 'behind it' }))
+  expect(second).toMatchObject({ outbox: true })
+  await server.start()
+  while (seen(alice, 'outbox').length < 2) await mesh.advance(10_000)
+  expect(seen(alice, 'outbox')).toMatchObject([
+    { id, stored: 1 },
+    { id: second.id, stored: 1 },
+  ])
+  expect(await texts(bob, 1)).toEqual(['behind it'])
+  expect(new Set(wire).size).toBe(3)
 })
 
 test('another session of the member forwards what a dead one left: verified as the dead one’s, once', async () => {

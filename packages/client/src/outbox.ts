@@ -1,4 +1,4 @@
-import { MeshError, contract, times, type Clock, type Log, type MessageId, type Output, type SessionPubkey } from '@claudemesh/protocol'
+import { MeshError, contract, times, type Clock, type ErrorCode, type Log, type MessageId, type Output, type SessionPubkey } from '@claudemesh/protocol'
 import type { Connection } from './connection.ts'
 import type { Emitter } from './emitter.ts'
 import type { Self } from './self.ts'
@@ -24,6 +24,7 @@ const moment = 2000
 /** Another process is at it, or a message could not be stored for now. */
 const again = { locked: 250, refused: 10_000 } as const
 const patience = 20_000
+const withoutStorage: ReadonlySet<ErrorCode> = new Set(['storage_unavailable', 'storage_full'])
 
 /** Sealed messages on disk that wait for the broker: those of this session, and those that other sessions of the member left. */
 export class Outbox {
@@ -64,13 +65,12 @@ export class Outbox {
     })
   }
 
-  /** The broker's answer, or `lost` once the connection has been away for a moment. */
-  async orLost<T>(answer: Promise<T>): Promise<T | 'lost'> {
+  /** The broker's answer; `away` once the connection has been away for a moment, or when the broker's storage is. */
+  async orAway<T>(answer: Promise<T>): Promise<T | 'away'> {
     let settle = () => {}
-    const lost = new Promise<'lost'>((resolve) => this.#losses.add((settle = () => resolve('lost'))))
+    const lost = new Promise<'away'>((resolve) => this.#losses.add((settle = () => resolve('away'))))
     try {
-      answer.catch(() => {})
-      return await Promise.race([answer, lost])
+      return await Promise.race([answer.catch(awayWithStorage), lost])
     } finally {
       this.#losses.delete(settle)
     }
@@ -198,4 +198,10 @@ export class Outbox {
   #mine(): boolean {
     return this.#o.port.list().some((entry) => entry.session === this.#o.session)
   }
+}
+
+/** Recipients may have been pushed what the broker then could not store: the same bytes must come again, and not the reader's another message. */
+function awayWithStorage(error: unknown): 'away' {
+  if (error instanceof MeshError && withoutStorage.has(error.code)) return 'away'
+  throw error
 }

@@ -222,8 +222,8 @@ export class Outgoing {
     const cancelWipe = clock.after(times.contentKey, () => sealed.wipe())
     try {
       const asking = connection.ask(contract.messages.send, frame, { id, keep: !volatile, timeoutMs: patience }) as Promise<Ack>
-      const ack = await (way === 'message' && !volatile && outbox ? outbox.orLost(asking) : asking)
-      if (ack === 'lost') {
+      const ack = await (way === 'message' && !volatile && outbox ? outbox.orAway(asking) : asking)
+      if (ack === 'away') {
         connection.requests.abandon(id)
         return this.#keep(open, id, frame)
       }

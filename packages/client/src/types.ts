@@ -209,7 +209,7 @@ export interface SendResult {
   /** Recipients, and members, for whom the broker stored it. */
   readonly queued: number
   readonly volatile?: true
-  /** Not stored yet: it waits on this machine until the broker is back, 24 hours at most. */
+  /** Not stored yet: it waits on this machine until the broker, or its storage, is back; 24 hours at most. */
   readonly outbox?: true
   /** Recipients that left before it reached the broker. */
   readonly gone: readonly { readonly session: RecipientPubkey; readonly name: string }[]
