@@ -1,8 +1,10 @@
 import { Mesh, type Identity } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
 import { sessionKey } from '@claudemesh/crypto'
-import { MeshError, systemClock } from '@claudemesh/protocol'
+import { MeshError, systemClock, type ErrorCode } from '@claudemesh/protocol'
 import type { Dice } from '../chaos/dice.ts'
+
+const passing: ReadonlySet<ErrorCode> = new Set(['unavailable', 'rate_limited', 'overloaded', 'timeout'])
 
 /** What all guests together did. */
 export interface Tally {
@@ -26,11 +28,18 @@ export class Guest {
     })
   }
 
-  static async come(url: string, identity: Identity, tally: Tally): Promise<Guest> {
+  /** Undefined when the broker, or a machine with too much to do, has no time for another one now. */
+  static async come(url: string, identity: Identity, tally: Tally): Promise<Guest | undefined> {
     const key = sessionKey(nodeRandom(32))
     const name = `g${++tally.came}`
     const session = { key, incarnation: 1, id: name }
-    return new Guest(await Mesh.connect({ url, identity, session, name, clock: systemClock, dial: nodeDial, random: nodeRandom }), tally)
+    try {
+      return new Guest(await Mesh.connect({ url, identity, session, name, clock: systemClock, dial: nodeDial, random: nodeRandom }), tally)
+    } catch (error) {
+      if (!(error instanceof MeshError) || !passing.has(error.code)) throw error
+      tally.refused++
+      return undefined
+    }
   }
 
   /** Writes to one of the peers, if there is one. Whoever has left in the meantime is refused by name, which is counted. */

@@ -18,7 +18,8 @@ export interface SoakOptions {
 }
 
 const perMesh = 20
-const stay = 60_000
+/** How long a guest stays at most: all come from one address, which may greet fifty times a second. */
+const stay = (sessions: number) => Math.max(60_000, sessions * 90)
 const sampleEvery = 10_000
 /** Runs that are long enough also have guests that vanish, and are judged by the slope of the memory. */
 const long = 5
@@ -44,7 +45,7 @@ export async function soak(options: SoakOptions, say: (line: string) => void): P
   const vanish = minutes >= long
   const here = new Set<Guest>()
   const seats = Array.from({ length: sessions }, (_, i) =>
-    seat(service.url, meshes[i % meshes.length] as CreatedMesh, dice.fork(`seat ${i}`), { end, vanish, here, tally }),
+    seat(service.url, meshes[i % meshes.length] as CreatedMesh, dice.fork(`seat ${i}`), { end, stay: stay(sessions), vanish, here, tally }),
   )
   const samples: Measured[] = []
   const sampling = sample(slot, end, (measured) => {
@@ -74,18 +75,20 @@ async function made(url: string, count: number): Promise<CreatedMesh[]> {
 
 interface Surroundings {
   readonly end: number
+  readonly stay: number
   readonly vanish: boolean
   readonly here: Set<Guest>
   readonly tally: Tally
 }
 
 /** One guest after the other. */
-async function seat(url: string, identity: CreatedMesh, dice: Dice, { end, vanish, here, tally }: Surroundings): Promise<void> {
+async function seat(url: string, identity: CreatedMesh, dice: Dice, { end, stay: longest, vanish, here, tally }: Surroundings): Promise<void> {
   await wait(dice.between(0, Math.min(20_000, (end - Date.now()) / 3)))
   while (Date.now() < end) {
     const guest = await Guest.come(url, identity, tally)
+    if (!guest) continue
     here.add(guest)
-    await wait(Math.max(0, Math.min(dice.between(stay / 6, stay), end - Date.now())))
+    await wait(Math.max(0, Math.min(dice.between(longest / 6, longest), end - Date.now())))
     here.delete(guest)
     await guest.leave(!vanish || dice.next() < 0.9)
   }
