@@ -44,6 +44,7 @@ export async function testBroker(url: string, options: Partial<BrokerOptions> = 
   return {
     port: broker.port,
     url: broker.url,
+    failed: broker.failed,
     figures: () => broker.figures(),
     clock,
     consistencyCheck: () => broker.consistencyCheck(),

@@ -122,6 +122,26 @@ test('a member whose box is lost gets the key from another who is online, and ke
   expect(await boxes(alice)).toMatchObject([{ by: alice.identity.member.publicKey }])
 })
 
+test('an answer that is lost on the way is found at the broker', async () => {
+  await using mesh = await testMesh()
+  await using evil = await EvilBroker.before(mesh.url)
+  const founder = await founderOf(mesh)
+  const alice = await mesh.peer('Alice', { dial: evil.dial })
+  const lost = Promise.withResolvers<void>()
+  evil.tamper = (frame) => {
+    if (frame.type === 'keyboxes') return [{ ...frame, boxes: [] }]
+    if (frame.type !== 'keybox') return [frame]
+    lost.resolve()
+    evil.tamper = (later) => [later]
+    return []
+  }
+  const key = current(alice)
+  await lost.promise
+  await mesh.settle()
+  mesh.clock.advance(times.keyAnswer)
+  expect(await key).toEqual(await current(founder))
+})
+
 test('with nobody online who could hand it over, it says so and what to do', async () => {
   await using mesh = await testMesh()
   await using evil = await EvilBroker.before(mesh.url)

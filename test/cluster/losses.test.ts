@@ -2,7 +2,7 @@ import type { Bus } from '@claudemesh/broker'
 import { openBus } from '@claudemesh/drivers'
 import { systemClock } from '@claudemesh/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Peer } from '../broker/kit.ts'
+import { b64u, type Peer } from '../broker/kit.ts'
 import type { TestClock } from '../harness/clock.ts'
 import { NatsServer, natsThere } from '../harness/nats.ts'
 import { buses } from './buses.ts'
@@ -52,6 +52,9 @@ class Frail {
 
 /** The ids that were pushed to a peer, in the order of arrival. */
 const pushes = (peer: Peer) => peer.wire.seen.filter((frame) => frame.type === 'push').map((frame) => frame['messageId'])
+
+/** The changes of the state that a peer was told of: which key, which version. */
+const changes = (peer: Peer) => peer.wire.seen.filter(({ type }) => type === 'state_change').map((frame) => [frame['stateId'], frame['version']])
 
 /** Lets half a second pass, and leaves the nodes of these peers the time to renew their leases in the store. */
 const passes = async ({ clock }: Cluster<TestClock>, ...peers: Peer[]) => {
@@ -132,6 +135,48 @@ describe('a bus that loses messages', () => {
     const { messageId } = await alice.send([key], 'is lost on the way', { members: 1, shared: true })
     while (!pushes(carol).includes(messageId)) await look(nodes, carol)
     expect(pushes(carol)).toEqual([messageId])
+  })
+
+  test('nor does a change of the shared state stay untold: each is told once, and never to who made it', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob')
+    await knows(alice, bob)
+    const [told, lost] = [b64u(16), b64u(16)]
+    const write = (stateId: string, version: number) => alice.wire.ask({ type: 'set_state', stateId, version, record: { e: 1, n: b64u(24), c: b64u(300) } })
+    await write(told, 1)
+    await bob.wire.next('state_change')
+    leaky.loseOne('state_change')
+    await write(lost, 1)
+    leaky.loseOne('state_change')
+    await write(lost, 2)
+    while (changes(bob).length < 2) await look(nodes, bob)
+    for (let i = 0; i < 3; i++) await look(nodes, bob)
+    expect(changes(bob)).toEqual([
+      [told, 1],
+      [lost, 2],
+    ])
+    expect(changes(alice)).toEqual([])
+    await write(told, 2)
+    expect(await bob.wire.next((frame) => frame.type === 'state_change' && frame['version'] === 2 && frame['stateId'] === told)).toMatchObject({
+      writer: alice.key,
+    })
+  })
+
+  test('nor a memory', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob')
+    await knows(alice, bob)
+    const remember = () => alice.wire.ask({ type: 'remember', memoryId: b64u(16), record: { e: 1, n: b64u(24), c: b64u(300) } })
+    const seqs = () => bob.wire.seen.filter(({ type }) => type === 'memory_change').map((frame) => frame['seq'])
+    await remember()
+    await bob.wire.next('memory_change')
+    leaky.loseOne('memory_change')
+    await remember()
+    while (seqs().length < 2) await look(nodes, bob)
+    for (let i = 0; i < 3; i++) await look(nodes, bob)
+    expect(seqs()).toEqual([1, 2])
   })
 
   test('leaves no ghost: rosters are compared with the store', async () => {

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 /** A broker as it is run: a process of its own. */
 export interface BrokerProcess extends AsyncDisposable {
   readonly port: number
+  /** Its exit code once it has ended, null after a kill. */
+  readonly ended: Promise<number | null>
   /** Ends it; resolves with its exit code, or null after a kill. */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>
 }
@@ -17,6 +19,7 @@ export async function brokerProcess(env: Readonly<Record<string, string>>): Prom
     env: { PATH: process.env['PATH'], PORT: '0', HOST: '127.0.0.1', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  const ended = once(child, 'exit').then(() => child.exitCode)
   const port = await serving(child)
   const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
     if (child.exitCode === null && child.signalCode === null) {
@@ -26,7 +29,7 @@ export async function brokerProcess(env: Readonly<Record<string, string>>): Prom
     }
     return child.exitCode
   }
-  return { port, end, [Symbol.asyncDispose]: async () => void (await end('SIGKILL')) }
+  return { port, ended, end, [Symbol.asyncDispose]: async () => void (await end('SIGKILL')) }
 }
 
 async function serving(child: ChildProcess): Promise<number> {

@@ -38,6 +38,14 @@ export class Line implements AsyncDisposable {
     for (const pair of this.#pairs) for (const socket of pair) socket.destroy()
   }
 
+  /** Ends the connection on the near side alone: the far end has not noticed. */
+  abandon(): void {
+    for (const [near] of this.#pairs) {
+      near.removeAllListeners('end').removeAllListeners('close')
+      near.destroy()
+    }
+  }
+
   /** Keeps the connection open, but lets nothing through. */
   freeze(): void {
     this.#frozen = true

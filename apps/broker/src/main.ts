@@ -19,8 +19,10 @@ async function run(config: Config): Promise<void> {
   const log = jsonLog(config.logLevel)
   await using broker = await serve(config, { clock: systemClock, log, version: manifest.version, ...migrations })
   log('info', 'serving', { url: broker.url, port: broker.port })
-  const [signal] = (await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])) as [string | undefined]
-  log('info', 'draining', { signal })
+  const asked = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]) as Promise<[NodeJS.Signals]>
+  const end = await Promise.race([asked, broker.failed])
+  if (end instanceof Error) throw end
+  log('info', 'draining', { signal: end[0] })
 }
 
 /** `--backup FILE` or `--restore FILE`. */

@@ -41,6 +41,7 @@ export function serve(config: Config, { clock, log, version, migrations }: Surro
         ...(nodeId === undefined ? {} : { node: nodeId }),
       }),
     )
-    return { port: broker.port, url: broker.url, figures: () => broker.figures(), consistencyCheck: () => broker.consistencyCheck() }
+    const { port: bound, url, failed } = broker
+    return { port: bound, url, failed, figures: () => broker.figures(), consistencyCheck: () => broker.consistencyCheck() }
   })
 }

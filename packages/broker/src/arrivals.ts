@@ -10,8 +10,10 @@ import { away, take } from './roster.ts'
 /** Does what another node tells of a mesh that both host. */
 export function takeForMesh(kernel: Kernel, mesh: Mesh, { parcel, raw }: Parcel<MeshParcel>, from: NodeId): void {
   if (parcel.t === 'frame' && parcel.only) for (const key of parcel.only) mesh.presences.get(key)?.link?.session.write(raw[0] ?? '')
-  else if (parcel.t === 'frame') mesh.write(raw[0] ?? '', parcel.except)
-  else if (parcel.t === 'asks') mesh.askers.set(parcel.member, parcel.until)
+  else if (parcel.t === 'frame') {
+    if (parcel.change) mesh.told.note(parcel.change)
+    mesh.write(raw[0] ?? '', parcel.except)
+  } else if (parcel.t === 'asks') mesh.askers.set(parcel.member, parcel.until)
   else if (parcel.t === 'policy') adopt(kernel, mesh, parcel.token)
   else if (parcel.t === 'presence') {
     if (parcel.unsure === true) mesh.doubt()

@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws'
 import { ready, TokenCache } from '@claudemesh/crypto'
 import { closeCodes, limits, MeshError, silent, systemClock, times, type Clock, type Log } from '@claudemesh/protocol'
 import { takeForNode } from './arrivals.ts'
+import { causeOf } from './cause.ts'
 import { inconsistencies } from './consistency.ts'
 import { answerHttp } from './http.ts'
 import type { Kernel, MetricsPage, Tapped } from './kernel.ts'
@@ -72,6 +73,8 @@ export interface Broker extends AsyncDisposable {
   readonly url: string
   /** What it holds at this moment. */
   figures(): Figures
+  /** Resolves with the reason when the broker has to stop by itself, which it does like one that is disposed of; otherwise never. */
+  readonly failed: Promise<MeshError>
   /** What memory, sockets and store disagree about, a sentence each; none when all is well. For a broker at rest. */
   consistencyCheck(): Promise<string[]>
 }
@@ -102,7 +105,8 @@ class Running implements Broker {
   readonly #greetings = new Map<string, number>()
   #greeting = 0
   #server: Server | undefined
-  #closing = false
+  #closing: Promise<void> | undefined
+  readonly #failing = Promise.withResolvers<MeshError>()
   #cancelPing: () => void = () => {}
   #stopSweep: () => Promise<void> = async () => {}
   #claimed: AsyncDisposable | undefined
@@ -135,7 +139,7 @@ class Running implements Broker {
       allowCreate,
       startedAt: clock.now(),
       version: options.version,
-      draining: () => this.#closing,
+      draining: () => this.#closing !== undefined,
       metrics: options.metrics,
       tap,
     }
@@ -152,6 +156,10 @@ class Running implements Broker {
 
   figures(): Figures {
     return figuresOf(this.#kernel, { connections: this.#sessions.size, greeting: this.#greeting, outbox: this.#outboxBytes() })
+  }
+
+  get failed(): Promise<MeshError> {
+    return this.#failing.promise
   }
 
   consistencyCheck(): Promise<string[]> {
@@ -181,16 +189,21 @@ class Running implements Broker {
     const { store } = this.#options
     if (!store.claim) return
     const shared = this.#kernel.nodes.bus !== undefined
-    this.#claimed = await store.claim(shared ? 'shared' : 'alone', () =>
-      this.#kernel.log('error', 'claim_lost', { remedy: 'another broker has taken the store' }),
-    )
-    if (this.#claimed) return
-    throw new MeshError(
+    const claimed = new MeshError(
       'unavailable',
       shared
         ? 'a broker without BUS_URL serves this store; stop it, or give it the same BUS_URL'
         : 'another broker serves this store; to run several, set the same BUS_URL (nats://host:port) on each of them',
     )
+    this.#claimed = await store.claim(shared ? 'shared' : 'alone', () => this.#fail(claimed))
+    if (!this.#claimed) throw claimed
+  }
+
+  /** The claim went with its connection, and another broker was first to take it: two would keep messages from each other's sessions. */
+  #fail(why: MeshError): void {
+    this.#kernel.log('error', 'claim_lost', { remedy: why.message })
+    this.#failing.resolve(why)
+    void this[Symbol.asyncDispose]().catch((error: unknown) => this.#kernel.log('error', 'store_failed', { what: 'stop', cause: causeOf(error) }))
   }
 
   /** Meets the other nodes before anybody may greet this one. */
@@ -201,9 +214,12 @@ class Running implements Broker {
     this.#membership = await Membership.join(this.#kernel, bus, following(this.#kernel))
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closing) return
-    this.#closing = true
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     this.#cancelPing()
     await this.#stopSweep()
     const closed = new Promise<void>((resolve) => (this.#server ? this.#server.close(() => resolve()) : resolve()))

@@ -1,6 +1,7 @@
 import {
   limits,
   MeshError,
+  type Clock,
   type DeliveryState,
   type MemberPubkey,
   type MeshId,
@@ -10,9 +11,11 @@ import {
   type SessionPubkey,
 } from '@claudemesh/protocol'
 import type { Policy } from '@claudemesh/crypto'
+import type { Telling } from './changes.ts'
 import type { Mailbox } from './mail.ts'
 import { peerTable, type Presence } from './presence.ts'
 import type { Nodes } from './nodes.ts'
+import { Told } from './told.ts'
 import type { Turn } from './turn.ts'
 
 export type GoneReason = 'left' | 'stale' | 'revoked'
@@ -21,11 +24,8 @@ export type GoneReason = 'left' | 'stale' | 'revoked'
 const remembered = 4096
 const updatesPerFrame = 1024
 
-/** What is to be told of one subject. */
-export interface News {
-  readonly version: number
-  readonly frame: string
-  /** Who knows it already. */
+/** A change to be told, and who knows it already. */
+export interface News extends Telling {
   readonly except: Presence
 }
 
@@ -45,6 +45,10 @@ export class Mesh {
   readonly mailboxes = new Map<RecipientPubkey, Mailbox>()
   readonly #byAddress = new Map<string, Set<Presence>>()
   readonly #recent = new Map<MessageId, string>()
+  /** What of its stored values was told here. */
+  readonly told = new Told()
+  /** Since when it is in memory here. */
+  readonly since: number
   /** The way to the other nodes that host it. */
   readonly nodes: Nodes
   /** Ends the hearing of what concerns it. */
@@ -57,13 +61,17 @@ export class Mesh {
   #updates = new Map<SessionPubkey, { update: DeliveryState; size: number }[]>()
   #news = new Map<string, News>()
 
-  constructor(row: { id: MeshId; root: RootPubkey; slug: string; policy: { token: string; body: Policy } }, { turn, nodes }: { turn: Turn; nodes: Nodes }) {
+  constructor(
+    row: { id: MeshId; root: RootPubkey; slug: string; policy: { token: string; body: Policy } },
+    { turn, nodes, clock }: { turn: Turn; nodes: Nodes; clock: Clock },
+  ) {
     this.id = row.id
     this.root = row.root
     this.slug = row.slug
     this.policy = row.policy
     this.#turn = turn
     this.nodes = nodes
+    this.since = clock.now()
   }
 
   /** Adds a presence, or takes note that it changed, and tells the peers at the end of the turn. */
@@ -133,12 +141,6 @@ export class Mesh {
     return new Set([...this.#byAddress.values()].flatMap((set) => [...set]))
   }
 
-  /** Sends every connected session a frame, on whichever node it is. */
-  broadcast(frame: string, except?: Presence): void {
-    this.write(frame, except?.key)
-    this.nodes.toMesh(this.id, except ? { t: 'frame', except: except.key } : { t: 'frame' }, frame)
-  }
-
   /** Sends every session that is connected here a frame. */
   write(frame: string, except?: SessionPubkey): void {
     for (const presence of this.presences.values()) if (presence.key !== except) presence.link?.session.write(frame)
@@ -160,10 +162,10 @@ export class Mesh {
   }
 
   /** Tells every connected session but the writer at the end of the turn: of one subject only the highest version. */
-  announce(subject: string, news: News): void {
-    const waiting = this.#news.get(subject)
+  announce(news: News): void {
+    const waiting = this.#news.get(news.subject)
     if (waiting && waiting.version > news.version) return
-    this.#news.set(subject, news)
+    this.#news.set(news.subject, news)
     this.#turn.beforeWrites(this.#tell)
   }
 
@@ -212,12 +214,19 @@ export class Mesh {
       const { peers, tokens } = peerTable([presence])
       this.write(JSON.stringify({ type: 'peer_update', peer: peers[0], tokens }), presence.key)
     }
-    for (const { frame, except } of news.values()) this.broadcast(frame, except)
+    for (const one of news.values()) this.#tellChange(one)
     for (const [sender, list] of updates) {
       const presence = this.presences.get(sender)
       if (!presence?.connected) continue
       for (let i = 0; i < list.length; i += updatesPerFrame) this.#tellSender(presence, list.slice(i, i + updatesPerFrame))
     }
+  }
+
+  #tellChange({ subject, version, frame, except }: News): void {
+    this.write(frame, except.key)
+    if (!this.nodes.bus) return
+    this.told.note({ subject, version })
+    this.nodes.toMesh(this.id, { t: 'frame', except: except.key, change: { subject, version } }, frame)
   }
 
   #tellSender({ key, link, elsewhere }: Presence, list: readonly { update: DeliveryState; size: number }[]): void {

@@ -1,6 +1,7 @@
 import type { DeliveryState, ErrorCode, MemberId, MemberPubkey, MeshId, MessageId, PresenceId, SessionPubkey, Status } from '@claudemesh/protocol'
 import type { GoneReason } from './mesh.ts'
 import type { GroupRole } from './presence.ts'
+import type { Change } from './told.ts'
 
 /** One run of a broker process; a restarted one is another node. */
 export type NodeId = string
@@ -28,8 +29,8 @@ export type MeshParcel =
   | { readonly t: 'away'; readonly key: SessionPubkey; readonly epoch: number; readonly at: number }
   | { readonly t: 'gone'; readonly key: SessionPubkey; readonly epoch: number; readonly reason: GoneReason }
   | { readonly t: 'policy'; readonly token: string }
-  /** Its raw line is a frame for every connected session, or for some. */
-  | { readonly t: 'frame'; readonly except?: SessionPubkey; readonly only?: readonly SessionPubkey[] }
+  /** Its raw line is a frame for every connected session, or for some; it may tell of a change. */
+  | { readonly t: 'frame'; readonly except?: SessionPubkey; readonly only?: readonly SessionPubkey[]; readonly change?: Change }
   /** A member waits for the mesh key: what others box for it is taken until then. */
   | { readonly t: 'asks'; readonly member: MemberPubkey; readonly until: number }
   /** Mail of that member waits for a session that shows it. */

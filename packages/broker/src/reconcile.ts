@@ -1,6 +1,7 @@
 import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { MemberPubkey, MeshId, MessageId, RecipientPubkey, SessionPubkey } from '@claudemesh/protocol'
 import type { Kernel } from './kernel.ts'
+import { LateNews } from './late-news.ts'
 import { holderFor } from './mail.ts'
 import type { Following } from './membership.ts'
 import type { Mesh } from './mesh.ts'
@@ -11,7 +12,7 @@ import { column, rows } from './sql.ts'
 import * as tables from './tables.ts'
 import { causeOf } from './cause.ts'
 
-// The rosters are compared every fifth tick; what the bus lost of messages is looked for at each.
+// The rosters are compared every fifth tick; what the bus lost of messages and changes is looked for at each.
 const rostersEvery = 5
 // A push of another node may be on its way for so long before it counts as lost.
 const grace = 1_000
@@ -20,9 +21,14 @@ const sessionsPerQuery = 1000
 /** What this node does as others come and go: it believes them at once, and the store in the end. */
 export function following(kernel: Kernel): Following {
   let tick = 0
+  const news = new LateNews(kernel)
+  const stored = async () => {
+    await catchUp(kernel)
+    await news.look()
+  }
   const all = async () => {
     for (const mesh of kernel.meshes.all()) await reconcile(kernel, mesh)
-    await catchUp(kernel)
+    await stored()
   }
   const soon = () => void all().catch((error: unknown) => kernel.log('error', 'store_failed', { what: 'reconcile', cause: causeOf(error) }))
   return {
@@ -41,7 +47,7 @@ export function following(kernel: Kernel): Following {
         }
       }
     },
-    tick: () => (++tick % rostersEvery === 0 || !kernel.nodes.up ? all() : catchUp(kernel)),
+    tick: () => (++tick % rostersEvery === 0 || !kernel.nodes.up ? all() : stored()),
   }
 }
 

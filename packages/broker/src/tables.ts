@@ -231,6 +231,7 @@ export const state = schema.table(
   },
   (t) => [
     primaryKey({ columns: [t.meshId, t.id] }),
+    index('state_updated_idx').on(t.meshId, t.updatedAt),
     index('state_deleted_idx')
       .on(t.updatedAt)
       .where(sql`deleted`),

@@ -29,6 +29,8 @@ const lock = 7_717_001
 export async function applyMigrations(db: Database, migrations: readonly Migration[]): Promise<void> {
   await db.transaction(async (tx) => {
     await tx.execute(sql`select pg_advisory_xact_lock(${lock})`)
+    // A step that waits for a table makes everybody else wait behind it: brokers that serve are not held up for long by one that starts.
+    await tx.execute(sql`set local lock_timeout = '2s'`)
     await tx.execute(sql`create table if not exists public.claudemesh_migration (name text primary key, applied_at timestamptz not null default now())`)
     for (const { name, statements } of migrations) {
       const fresh: unknown = await tx.execute(sql`insert into public.claudemesh_migration (name) values (${name}) on conflict do nothing returning name`)

@@ -18,7 +18,9 @@ export async function broker(
   const log = jsonLog(config.logLevel, context.stdout)
   await using running = await serve(config, { clock: context.clock, log, version: context.version, ...bundledMigrations() })
   log('info', 'serving', { url: running.url, port: running.port })
-  log('info', 'draining', { signal: await untilStopped() })
+  const end = await Promise.race([untilStopped(), running.failed])
+  if (end instanceof Error) throw end
+  log('info', 'draining', { signal: end })
 }
 
 /** The settings, then each service that they name. Throws when one does not answer. */

@@ -25,7 +25,8 @@ export async function startEmbedded({ port, data, clock, log, version, tap }: Em
     const blob = keep(await openBlob(data === '' ? 'file:' : `file:${join(data, 'files')}`))
     const bus = keep(await openBus('local:'))
     const broker = keep(await listen(port, { store, blob, bus, clock, ...(log ? { log } : {}), ...(version ? { version } : {}), ...(tap ? { tap } : {}) }))
-    return { port: broker.port, url: broker.url, figures: () => broker.figures(), consistencyCheck: () => broker.consistencyCheck() }
+    const { port: bound, url, failed } = broker
+    return { port: bound, url, failed, figures: () => broker.figures(), consistencyCheck: () => broker.consistencyCheck() }
   })
 }
 

@@ -1,6 +1,7 @@
 import { verifyRecord } from '@claudemesh/crypto'
 import { MeshError, parseMemory, parseTags, type contract, type Input, type Output } from '@claudemesh/protocol'
 import { verifyIn } from '../chains.ts'
+import { memoryChange } from '../changes.ts'
 import type { Handlers } from '../handlers.ts'
 import type { Ready } from '../kernel.ts'
 import { forgetMemory, headOfMemories, pageOfMemories, putMemory, type Kept, type Memory } from '../memory-rows.ts'
@@ -67,7 +68,7 @@ function keep({ kernel, mesh, me }: Ready, { memoryId, record, token }: Input<Co
 }
 
 function tell({ mesh, me }: Ready, seq: number | undefined): void {
-  if (seq !== undefined) mesh.broadcast(JSON.stringify({ type: 'memory_change', seq }), me)
+  if (seq !== undefined) mesh.announce({ ...memoryChange(seq), except: me })
 }
 
 function tableOf(memories: readonly Memory[]): Pick<Output<Contract['recall']>, 'memories' | 'tokens'> {

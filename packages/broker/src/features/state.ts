@@ -1,13 +1,13 @@
-import { MeshError, parseStateKey, stateJson, type Body, type contract, type Input, type StateId } from '@claudemesh/protocol'
+import { MeshError, parseStateKey, stateJson, type contract, type Input } from '@claudemesh/protocol'
+import { stateChange, stateEntry } from '../changes.ts'
 import type { Handlers } from '../handlers.ts'
 import type { Ready } from '../kernel.ts'
-import { pageOfState, putState, readState, versionOf, type Read, type StateRow } from '../state-rows.ts'
+import { pageOfState, putState, readState, versionOf, type StateRow } from '../state-rows.ts'
 import { TokenTable } from '../token-table.ts'
 import { keepWriter, nameOfWriter } from '../writers.ts'
 
 type State = typeof contract.state
 type Write = Input<State['set']>
-type Entry = Omit<Body<State['changed']>, 'tokens'>
 
 /** The broker keeps rows and their order; what they say is sealed, unless the signed policy asks for plain values. */
 export const state: Handlers<State, Ready> = {
@@ -20,13 +20,13 @@ export const state: Handlers<State, Ready> = {
     const row = await readState(kernel.db, mesh.id, id)
     if (!row) return { version: await versionOf(kernel.db, mesh.id, id), tokens: [] }
     const table = new TokenTable()
-    return { ...entryOf(row, table), tokens: table.tokens }
+    return { ...stateEntry(row, table), tokens: table.tokens }
   },
 
   list: async ({ kernel, mesh }, { cursor = '', since = 0 }) => {
     const { page, more } = await pageOfState(kernel.db, mesh.id, { form: mesh.policy.body.allow.state, after: cursor, since })
     const table = new TokenTable()
-    const entries = page.map((row) => entryOf(row, table))
+    const entries = page.map((row) => stateEntry(row, table))
     const last = page.at(-1)?.id
     return { entries, tokens: table.tokens, ...(more && last !== undefined ? { next: last } : {}) }
   },
@@ -55,9 +55,7 @@ async function write(context: Ready, input: Omit<Write, 'value'> & { value?: unk
   }
   const chain = me.chain
   await putState(kernel.db, mesh.id, row)
-  const table = new TokenTable()
-  const entry = entryOf({ ...row, chain }, table)
-  mesh.announce(`state ${id}`, { version: row.version, frame: JSON.stringify({ type: 'state_change', ...entry, tokens: table.tokens }), except: me })
+  mesh.announce({ ...stateChange({ ...row, chain }), except: me })
   return { version: row.version }
 }
 
@@ -69,18 +67,4 @@ function idOf({ mesh }: Ready, { stateId: id, key }: { stateId?: string | undefi
   if (id !== undefined) return id
   if (key === undefined || parseStateKey(key) !== key) throw new MeshError('bad_key', 'the key is not in its one form, NFC')
   return `=${key}`
-}
-
-function entryOf(row: Read, table: TokenTable): Entry {
-  const { id, version, record, key, json, deleted, updatedByPresence: writer, updatedByName: updatedBy, updatedAt, chain } = row
-  return {
-    version,
-    ...(record ? { stateId: id as StateId, record } : { key }),
-    ...(json === undefined ? {} : { value: JSON.parse(json) as unknown }),
-    ...(deleted ? { deleted } : {}),
-    writer,
-    chain: chain.map((token) => table.place(token)),
-    updatedBy,
-    updatedAt,
-  }
 }

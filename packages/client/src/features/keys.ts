@@ -123,7 +123,7 @@ export class MeshKeys {
         () => this.#listeners.delete(listen),
         events.on('policy', () => resolve(undefined)),
         events.on('connection', ({ phase }) => phase !== 'ready' && reject(new MeshError('unavailable'))),
-        options.clock.after(times.keyAnswer, () => reject(nobodyAnswers(options.identity.slug))),
+        options.clock.after(times.keyAnswer, () => resolve(this.#unheard(epoch))),
       )
     })
     // Rejected while the request is still under way, it would count as unhandled.
@@ -135,6 +135,13 @@ export class MeshKeys {
     } finally {
       for (const off of offs) off()
     }
+  }
+
+  /** An answer that was lost on the way lies at the broker. */
+  async #unheard(epoch: Epoch): Promise<MeshKey> {
+    const key = await this.#fromBroker(epoch)
+    if (!key) throw nobodyAnswers(this.#kernel.options.identity.slug)
+    return key
   }
 
   #open(box: Keybox, epoch: Epoch): MeshKey | undefined {

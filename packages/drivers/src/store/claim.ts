@@ -1,4 +1,5 @@
 import postgres from 'postgres'
+import { backoff } from './backoff.ts'
 
 // Any number, as long as it is always the same.
 const lock = 7_717_002
@@ -6,17 +7,14 @@ const lock = 7_717_002
 /** Holds an advisory lock on the database with a connection of its own, which is what ends with the process. */
 export async function claim(url: string, how: 'alone' | 'shared', lost: () => void): Promise<AsyncDisposable | undefined> {
   const state = { held: false, ended: false }
-  const take = async (): Promise<boolean> => {
-    const [row] = await (how === 'alone'
-      ? line<{ got: boolean }[]>`select pg_try_advisory_lock(${lock}) as got`
-      : line<{ got: boolean }[]>`select pg_try_advisory_lock_shared(${lock}) as got`)
-    return row?.got === true
-  }
+  const name = `claudemesh claim ${crypto.randomUUID()}`
   const line = postgres(url, {
     max: 1,
     idle_timeout: 0,
     max_lifetime: null,
     onnotice: () => {},
+    backoff,
+    connection: { application_name: name },
     // The lock went with its connection: taken again as soon as the server answers.
     onclose: () => {
       if (!state.held || state.ended) return
@@ -24,10 +22,22 @@ export async function claim(url: string, how: 'alone' | 'shared', lost: () => vo
       void retake()
     },
   })
+  const take = async (): Promise<boolean> => {
+    const [row] = await (how === 'alone'
+      ? line<{ got: boolean }[]>`select pg_try_advisory_lock(${lock}) as got`
+      : line<{ got: boolean }[]>`select pg_try_advisory_lock_shared(${lock}) as got`)
+    return row?.got === true
+  }
+  // A connection that broke on this side alone holds the lock until the server notices.
+  const endFormer = () => line`select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = ${name} and pid <> pg_backend_pid()`
   const retake = async (): Promise<void> => {
     let taken: boolean | undefined
     // Each attempt on a server that does not answer waits longer than the last, in the client.
-    while (taken === undefined && !state.ended) taken = await take().catch(() => undefined)
+    while (taken === undefined && !state.ended) {
+      taken = await endFormer()
+        .then(take)
+        .catch(() => undefined)
+    }
     state.held = taken === true
     if (taken === false) lost()
   }

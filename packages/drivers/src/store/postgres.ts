@@ -2,10 +2,8 @@ import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import type { Database, Store } from '@claudemesh/broker/ports'
 import { applyMigrations, type Migration } from '../migrations.ts'
+import { backoff } from './backoff.ts'
 import { claim } from './claim.ts'
-
-// Seconds before a connection is tried again: a server that is back is not kept waiting.
-const backoff = (attempt: number) => Math.min(0.05 * 2 ** attempt, 1)
 
 /** A PostgreSQL server, 15 or later. The pool opens connections as they are needed. */
 export function openPostgres(url: string, migrations: () => Promise<readonly Migration[]>): Store {

@@ -1,0 +1,1 @@
+CREATE INDEX "state_updated_idx" ON "mesh"."state" USING btree ("mesh_id","updated_at");
