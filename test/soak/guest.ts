@@ -1,7 +1,7 @@
 import { Mesh, type Identity } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
 import { sessionKey } from '@claudemesh/crypto'
-import { MeshError, systemClock, type ErrorCode } from '@claudemesh/protocol'
+import { MeshError, systemClock, type ErrorCode, type SessionPubkey } from '@claudemesh/protocol'
 import type { Dice } from '../chaos/dice.ts'
 
 const passing: ReadonlySet<ErrorCode> = new Set(['unavailable', 'rate_limited', 'overloaded', 'timeout'])
@@ -55,8 +55,14 @@ export class Guest {
     }
   }
 
-  /** Leaves, with a goodbye or without one. */
-  async leave(bye: boolean): Promise<void> {
-    await this.#mesh.close({ bye })
+  /** Leaves with a goodbye; nothing may be left of it. */
+  async leave(): Promise<void> {
+    await this.#mesh.close({ bye: true })
+  }
+
+  /** Leaves without a word: its queue waits for it as long as its certificate lasts. The key of its session. */
+  async vanish(): Promise<SessionPubkey> {
+    await this.#mesh.close()
+    return this.#mesh.me.session
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { createMesh, type CreatedMesh } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
-import { systemClock } from '@claudemesh/protocol'
+import { systemClock, type SessionPubkey } from '@claudemesh/protocol'
 import postgres from 'postgres'
 import { Dice } from '../chaos/dice.ts'
 import { Service } from '../chaos/service.ts'
@@ -42,10 +42,10 @@ export async function soak(options: SoakOptions, say: (line: string) => void): P
 
   const tally: Tally = { came: 0, sent: 0, shown: 0, refused: 0 }
   const end = Date.now() + minutes * 60_000
-  const vanish = minutes >= long
+  const vanished: SessionPubkey[] | undefined = minutes >= long ? [] : undefined
   const here = new Set<Guest>()
   const seats = Array.from({ length: sessions }, (_, i) =>
-    seat(service.url, meshes[i % meshes.length] as CreatedMesh, dice.fork(`seat ${i}`), { end, stay: stay(sessions), vanish, here, tally }),
+    seat(service.url, meshes[i % meshes.length] as CreatedMesh, dice.fork(`seat ${i}`), { end, stay: stay(sessions), vanished, here, tally }),
   )
   const samples: Measured[] = []
   const sampling = sample(slot, end, (measured) => {
@@ -55,14 +55,14 @@ export async function soak(options: SoakOptions, say: (line: string) => void): P
   await write(here, rate, end, dice.fork('writer'))
   await Promise.all([...seats, sampling])
 
-  await wait(vanish ? letGo.late : letGo.soon)
+  await wait(vanished ? letGo.late : letGo.soon)
   const after = await slot.measure()
   say(`after: ${shown(after)}`)
-  const found = [...(await slot.check()), ...(await rowsLeft(service.store)), ...leftOver(before, after)]
+  const found = [...(await slot.check()), ...(await rowsLeft(service.store, vanished ?? [])), ...leftOver(before, after)]
   if (tally.sent === 0 || tally.shown === 0) found.push('nobody wrote, or nobody read')
   const slope = slopeOf(samples.slice(samples.length / 2).map(({ heapUsed }) => heapUsed)) * (60_000 / sampleEvery)
   say(`the heap grew by ${(slope / MB).toFixed(2)} MB per minute in the second half`)
-  if (vanish && slope > allowed.perMinute) found.push(`the heap grows by ${(slope / MB).toFixed(2)} MB per minute`)
+  if (vanished && slope > allowed.perMinute) found.push(`the heap grows by ${(slope / MB).toFixed(2)} MB per minute`)
   return found
 }
 
@@ -76,13 +76,14 @@ async function made(url: string, count: number): Promise<CreatedMesh[]> {
 interface Surroundings {
   readonly end: number
   readonly stay: number
-  readonly vanish: boolean
+  /** Those who left without a word; where it is missing nobody does. */
+  readonly vanished: SessionPubkey[] | undefined
   readonly here: Set<Guest>
   readonly tally: Tally
 }
 
 /** One guest after the other. */
-async function seat(url: string, identity: CreatedMesh, dice: Dice, { end, stay: longest, vanish, here, tally }: Surroundings): Promise<void> {
+async function seat(url: string, identity: CreatedMesh, dice: Dice, { end, stay: longest, vanished, here, tally }: Surroundings): Promise<void> {
   await wait(dice.between(0, Math.min(20_000, (end - Date.now()) / 3)))
   while (Date.now() < end) {
     const guest = await Guest.come(url, identity, tally)
@@ -90,7 +91,8 @@ async function seat(url: string, identity: CreatedMesh, dice: Dice, { end, stay:
     here.add(guest)
     await wait(Math.max(0, Math.min(dice.between(longest / 6, longest), end - Date.now())))
     here.delete(guest)
-    await guest.leave(!vanish || dice.next() < 0.9)
+    if (vanished && dice.next() < 0.1) vanished.push(await guest.vanish())
+    else await guest.leave()
   }
 }
 
@@ -112,10 +114,10 @@ async function sample(slot: Slot, end: number, take: (measured: Measured) => voi
   }
 }
 
-async function rowsLeft(store: string): Promise<string[]> {
+async function rowsLeft(store: string, vanished: readonly SessionPubkey[]): Promise<string[]> {
   const sql = postgres(store, { max: 1, onnotice: () => {} })
   const [row] = await sql<{ live: number; queued: number }[]>`
-    select (select count(*)::int from mesh.presence where live) as live, (select count(*)::int from mesh.delivery where rung in ('stored', 'received')) as queued`
+    select (select count(*)::int from mesh.presence where live) as live, (select count(*)::int from mesh.delivery where rung in ('stored', 'received') and recipient_pubkey <> all(${[...vanished]})) as queued`
   await sql.end()
   return [
     ...(row?.live === 0 ? [] : [`${row?.live ?? '?'} presences are left live in the store`]),

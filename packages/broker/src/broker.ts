@@ -25,6 +25,7 @@ import { Limiter } from './limiter.ts'
 import { Load, type Readings } from './load.ts'
 import { noMeter, type Figures, type Meter } from './meter.ts'
 import { defaultRates, type Rates } from './rates.ts'
+import { Recent } from './recent.ts'
 
 export interface BrokerOptions {
   /** Opened and migrated; it stays the caller's to dispose of, after the broker. */
@@ -93,6 +94,8 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
 }
 
 const graceful = 2_000
+/** How many of the newest sends are known by their ids: some 8 MB. */
+const remembered = 65_536
 
 const nodeId = (name = 'node') => `${name}-${Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')}`
 
@@ -132,6 +135,7 @@ class Running implements Broker {
       turn,
       writer: new Writer({ db: store.db, log, clock, meter }, (settled) => tell({ meshes, meter }, settled)),
       meshes,
+      recent: new Recent(remembered),
       nodes: new Nodes(nodeId(options.node), options.bus, turn, { log, meter }),
       tokens: new TokenCache(),
       audiences: this.#audiences,

@@ -8,6 +8,7 @@ import type { Meshes } from './meshes.ts'
 import type { Nodes } from './nodes.ts'
 import type { Blob, Database } from './ports.ts'
 import type { Presence } from './presence.ts'
+import type { Recent } from './recent.ts'
 import type { Session } from './session.ts'
 import type { Transfers } from './transfers.ts'
 import type { Turn } from './turn.ts'
@@ -42,6 +43,7 @@ export interface Kernel {
   readonly turn: Turn
   readonly writer: Writer
   readonly meshes: Meshes
+  readonly recent: Recent
   /** The other brokers on this store. */
   readonly nodes: Nodes
   /** Certificates that verified before. */

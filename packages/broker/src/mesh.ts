@@ -20,8 +20,6 @@ import type { Turn } from './turn.ts'
 
 export type GoneReason = 'left' | 'stale' | 'revoked'
 
-// How many of the newest sends a mesh remembers, to recognise a repeat before it is pushed twice.
-const remembered = 4096
 const updatesPerFrame = 1024
 
 /** A change to be told, and who knows it already. */
@@ -44,7 +42,6 @@ export class Mesh {
   /** Of members that mail was sent to lately. */
   readonly mailboxes = new Map<RecipientPubkey, Mailbox>()
   readonly #byAddress = new Map<string, Set<Presence>>()
-  readonly #recent = new Map<MessageId, string>()
   /** What of its stored values was told here. */
   readonly told = new Told()
   /** Since when it is in memory here. */
@@ -167,23 +164,6 @@ export class Mesh {
     if (waiting && waiting.version > news.version) return
     this.#news.set(news.subject, news)
     this.#turn.beforeWrites(this.#tell)
-  }
-
-  /** The nonce under which this id was sent lately, remembering this one when there is none. */
-  recent(id: MessageId, nonce: string): string | undefined {
-    const known = this.#recent.get(id)
-    if (known !== undefined) return known
-    this.#recent.set(id, nonce)
-    if (this.#recent.size > remembered) {
-      const [oldest] = this.#recent.keys()
-      if (oldest !== undefined) this.#recent.delete(oldest)
-    }
-    return undefined
-  }
-
-  /** Lets an id be sent again: its store failed. */
-  forget(id: MessageId): void {
-    this.#recent.delete(id)
   }
 
   /** Leaves no timer and no subscription behind. */

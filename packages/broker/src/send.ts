@@ -81,7 +81,7 @@ function pass(context: Ready, { header, tail, body }: ScannedSend, sender: Sende
   kernel.limiter.spend(context, now, ['messages', 1], ['recipients', Math.max(1, fanOut)], ['bytes', body.length])
   kernel.meter.observe('fan_out', fanOut)
   if (kernel.tap) tap(context, passing)
-  if (stored && mesh.recent(id, header.nonce)) {
+  if (stored && kernel.recent.repeats(mesh.id, id)) {
     repeat(context, passing)
     return
   }
@@ -90,7 +90,7 @@ function pass(context: Ready, { header, tail, body }: ScannedSend, sender: Sende
     relayTo(context, passing, routed)
     answer(context, passing, routed, 0)
   } else if (fanOut === 0 && routed.missing.length === 0) {
-    mesh.forget(id)
+    kernel.recent.forget(id)
     answer(context, passing, routed, 0)
   } else store(context, passing, routed)
 }
@@ -173,7 +173,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
       for (const queue of queues) queue.unqueue(body.length)
       if (outcome === 'known') repeat(context, passing)
       else {
-        mesh.forget(id)
+        kernel.recent.forget(id)
         for (const { link } of [...routed.recipients, ...routed.mail.flatMap(({ holder }) => holder ?? [])]) link?.feed.taken(id)
         session.fail(outcome, header.id)
       }
