@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { leash } from '../harness/leash.ts'
 
 /** A broker as it is run: a process of its own. */
 export interface BrokerProcess extends AsyncDisposable {
@@ -17,6 +18,7 @@ export async function brokerProcess(env: Readonly<Record<string, string>>): Prom
     env: { PATH: process.env['PATH'], PORT: '0', HOST: '127.0.0.1', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  leash(child, { signal: 'KILL' })
   const port = await serving(child)
   const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
     if (child.exitCode === null && child.signalCode === null) {
