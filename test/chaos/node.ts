@@ -1,5 +1,8 @@
 import { createBroker } from '@claudemesh/broker'
 import { openBus, openStore } from '@claudemesh/drivers'
+import { endWithParent } from '../harness/leash.ts'
+
+endWithParent()
 
 // A broker in a process of its own, which tells its port and answers `check`: what is inconsistent in it; and `measure`: what it uses.
 const [store = '', bus = '', origin = ''] = process.argv.slice(2)
@@ -39,6 +42,5 @@ process.on('message', (wish) => {
       (error: unknown) => process.send?.({ found: [`the check failed: ${String(error)}`] }),
     )
 })
-process.on('disconnect', () => process.exit())
 process.once('SIGTERM', () => void end())
 process.send?.({ port: broker.port })

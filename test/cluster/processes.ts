@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { leash } from '../harness/leash.ts'
 
 /** A broker as it is run: a process of its own. */
 export interface BrokerProcess extends AsyncDisposable {
@@ -20,6 +21,7 @@ export async function brokerProcess(env: Readonly<Record<string, string>>): Prom
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const ended = once(child, 'exit').then(() => child.exitCode)
+  leash(child, { signal: 'KILL' })
   const port = await serving(child)
   const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
     if (child.exitCode === null && child.signalCode === null) {

@@ -1,5 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { leash } from './leash.ts'
 
 /** Whether this machine has a NATS server; where the checks run for everybody there must be one. */
 export const natsThere = process.env['CI'] !== undefined || spawnSync('nats-server', ['--version']).status === 0
@@ -40,6 +41,7 @@ export class NatsServer implements AsyncDisposable {
 
 async function launch(port: number): Promise<{ child: ChildProcess; port: number }> {
   const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port)], { stdio: ['ignore', 'ignore', 'pipe'] })
+  leash(child, { signal: 'KILL' })
   const listening = await new Promise<number>((resolve, reject) => {
     let said = ''
     child.stderr?.on('data', (text: Buffer) => {

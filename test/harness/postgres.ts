@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import postgres from 'postgres'
 import type { TestProject } from 'vitest/node'
 import { freePort } from './free-port.ts'
+import { leash } from './leash.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -39,6 +40,7 @@ export async function startPostgres({ durable = false, folder = tmpdir() } = {})
   const settings = [`port=${port}`, 'listen_addresses=127.0.0.1', `unix_socket_directories=${home}`, 'max_connections=200', `fsync=${durable ? 'on' : 'off'}`]
   const launch = async () => {
     const child = spawn(join(native, 'bin/postgres'), ['-D', data, ...settings.flatMap((setting) => ['-c', setting])], { ...user, cwd: home })
+    leash(child, { signal: 'QUIT', folders: [home, `${home}-binaries`] })
     await said(child, 'ready to accept connections')
     return child
   }

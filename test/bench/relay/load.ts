@@ -1,5 +1,6 @@
 import { systemClock, type SessionPubkey } from '@claudemesh/protocol'
 import { Peer, TestMesh } from '../../broker/kit.ts'
+import { endWithParent } from '../../harness/leash.ts'
 import { masked, Raw } from './raw.ts'
 
 /** What one load run is asked to do. */
@@ -24,6 +25,7 @@ const idAt = '{"type":"send","id":"'.length
 const pushIdAt = '{"type":"push","messageId":"'.length
 const meshes = 20
 
+endWithParent()
 process.on('message', (job: Job) => void run(job))
 
 async function run(job: Job): Promise<void> {

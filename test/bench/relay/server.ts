@@ -1,6 +1,9 @@
 import { createBroker } from '@claudemesh/broker'
 import { openBus, openStore } from '@claudemesh/drivers'
+import { endWithParent } from '../../harness/leash.ts'
 import { ceiling } from './ceiling.ts'
+
+endWithParent()
 
 // The process under measurement: the plain relay, or the broker on the store, and the bus, that are named.
 const [store = '', bus] = process.argv.slice(2)
@@ -18,5 +21,4 @@ process.on('message', () => {
   globalThis.gc?.()
   process.send?.({ cpu: process.cpuUsage(), rss: process.memoryUsage().rss })
 })
-process.on('disconnect', () => process.exit())
 process.send?.({ port: running.port })
