@@ -11,6 +11,10 @@ const benches: Record<string, () => Promise<Row[]>> = {
   launch: async () => (await import('./launch.ts')).launchBench(),
   memory: async () => (await import('./memory.ts')).memoryBench(),
   relay: async () => (await import('./relay.ts')).relayBench(),
+  fanout: async () => (await import('./relay.ts')).fanoutBench(),
+  durable: async () => (await import('./durable.ts')).durableBench(),
+  embedded: async () => (await import('./durable.ts')).embeddedBench(),
+  idle: async () => (await import('./idle.ts')).idleBench(),
   state: async () => (await import('./state.ts')).stateBench(),
   start: async () => (await import('./start.ts')).startBench(),
 }

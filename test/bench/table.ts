@@ -10,6 +10,17 @@ export interface Row {
   met?: boolean
 }
 
+/** A row whose value should be at least so many times its baseline. */
+export const ratioRow = (bench: string, metric: string, value: number, baseline: number, unit: string, least?: number): Row => ({
+  bench,
+  metric,
+  value,
+  unit,
+  baseline,
+  ratio: value / baseline,
+  ...(least === undefined ? {} : { goal: `>= ${least} x`, met: value / baseline >= least }),
+})
+
 /** Prints rows as an aligned table, or one JSON object per line. */
 export function printRows(rows: Row[], json: boolean): void {
   if (json) {

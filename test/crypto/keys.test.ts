@@ -1,5 +1,7 @@
 import { fingerprint, inviteKey, memberIdOf, memberKey, meshIdOf, messageIdOf, ready, rootKey, seedOf, sessionKey, toB64u, webRandom } from '@claudemesh/crypto'
-import type { ClientId } from '@claudemesh/protocol'
+import type { ClientId, SessionPubkey } from '@claudemesh/protocol'
+import { blake2b } from '@noble/hashes/blake2.js'
+import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { refuses, seed } from './world.ts'
 
@@ -32,6 +34,29 @@ describe('ids', () => {
     const [x, y] = [toB64u(seed(1, 16)), toB64u(seed(2, 16))] as [ClientId, ClientId]
     expect(messageIdOf(a, x)).toBe(messageIdOf(a, x))
     expect(new Set([messageIdOf(a, x), messageIdOf(b, x), messageIdOf(a, y)]).size).toBe(3)
+  })
+
+  test('a message id is the hash of what the texts stand for, as another implementation makes it', () => {
+    const of16 = fc.uint8Array({ minLength: 16, maxLength: 16 })
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), of16, (sender, id) => {
+        const expected = blake2b(Buffer.concat([Buffer.from('cm1:msgid\0'), sender, id]), { dkLen: 16 })
+        expect(messageIdOf(toB64u(sender) as SessionPubkey, toB64u(id) as ClientId)).toBe(toB64u(expected))
+      }),
+    )
+  })
+
+  test('a message id is refused for any text that is not the one of its bytes', () => {
+    const key = sessionKey(seed(3)).publicKey
+    const id = toB64u(seed(1, 16)) as ClientId
+    fc.assert(
+      fc.property(fc.nat(42), fc.constantFrom('+', '/', '=', ' ', 'é', '\u{1f600}', '\0'), (at, wrong) => {
+        refuses('bad_encoding', /./, () => messageIdOf((key.slice(0, at) + wrong + key.slice(at + 1)) as SessionPubkey, id))
+        refuses('bad_encoding', /./, () => messageIdOf(key, (id.slice(0, at % 22) + wrong + id.slice((at % 22) + 1)) as ClientId))
+      }),
+    )
+    refuses('bad_encoding', /canonical/, () => messageIdOf(`${key.slice(0, 42)}B` as SessionPubkey, id))
+    refuses('bad_encoding', /canonical/, () => messageIdOf(key, `${id.slice(0, 21)}B` as ClientId))
   })
 
   test('an invite key is bound to the root of its mesh', () => {

@@ -5,7 +5,6 @@ import {
   type DeliveryState,
   type MemberPubkey,
   type MeshId,
-  type MessageId,
   type RecipientPubkey,
   type RootPubkey,
   type SessionPubkey,

@@ -14,7 +14,6 @@ export {
   memberIdOf,
   memberKey,
   meshIdOf,
-  messageIdOf,
   rootKey,
   seedOf,
   sessionKey,
@@ -24,6 +23,7 @@ export {
   type RootKey,
   type SessionKey,
 } from './keys.ts'
+export { messageIdOf } from './message-id.ts'
 export { backHash, commitMeshKey, newMeshKey, openBack, sealBack, type Back, type MeshKey } from './mesh-keys.ts'
 export { openKeybox, sealKeybox, type Keybox } from './keybox.ts'
 export { openLocal, sealLocal } from './local.ts'

@@ -1,4 +1,4 @@
-import type { ClientId, InvitePubkey, MemberId, MemberPubkey, MeshId, MessageId, RootPubkey, SessionPubkey } from '@claudemesh/protocol'
+import type { InvitePubkey, MemberId, MemberPubkey, MeshId, RootPubkey, SessionPubkey } from '@claudemesh/protocol'
 import { fromB64u, toB64u } from './base64.ts'
 import { hash, sodium } from './sodium.ts'
 
@@ -38,10 +38,6 @@ export const meshIdOf = (root: RootPubkey): MeshId => base32(hash(20, 'cm1:mesh\
 
 /** A member's id within its mesh, derived from the member key. */
 export const memberIdOf = (mesh: MeshId, member: MemberPubkey): MemberId => toB64u(hash(16, 'cm1:member\0', mesh, fromB64u(member, 32))) as MemberId
-
-/** A message's id, derived from the sender and the sender's own id for it: repeating a send repeats the id. */
-export const messageIdOf = (sender: SessionPubkey, id: ClientId): MessageId =>
-  toB64u(hash(16, 'cm1:msgid\0', fromB64u(sender, 32), fromB64u(id, 16))) as MessageId
 
 /** Eight hex digits for people to tell keys apart (`ab12 cd34`): a label, not a proof. */
 export function fingerprint(key: string): string {

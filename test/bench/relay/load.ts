@@ -23,7 +23,9 @@ interface Line {
 
 const idAt = '{"type":"send","id":"'.length
 const pushIdAt = '{"type":"push","messageId":"'.length
-const meshes = 20
+const meshes = 50
+// Hellos under way at once.
+const together = 16
 
 endWithParent()
 process.on('message', (job: Job) => void run(job))
@@ -38,7 +40,10 @@ async function run(job: Job): Promise<void> {
   )
   const count = job.shape === 'pairs' ? job.size * 2 : job.shape === 'fanout' ? job.size + 1 : job.size
   const lines: Line[] = []
-  for (let i = 0; i < count; i++) lines.push(await join(job, homes[i % homes.length] as TestMesh, i))
+  while (lines.length < count) {
+    const some = Array.from({ length: Math.min(together, count - lines.length) }, (_, i) => lines.length + i)
+    lines.push(...(await Promise.all(some.map((i) => join(job, homes[i % homes.length] as TestMesh, i)))))
+  }
   await settle(lines, job)
   if (job.shape === 'idle') process.send?.({ event: 'begin' })
   const total = job.shape === 'idle' ? 0 : await load(job, lines, () => process.send?.({ event: 'begin' }))

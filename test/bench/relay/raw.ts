@@ -40,6 +40,12 @@ export class Raw {
     })
   }
 
+  /** Hands on every frame from now on, and what came before. */
+  hear(onFrame: (payload: Buffer) => void): void {
+    this.onFrame = onFrame
+    this.#read(Buffer.alloc(0))
+  }
+
   send(frame: Buffer): void {
     if (this.#out.length === 0) setImmediate(() => this.#flush())
     this.#out.push(frame)
@@ -57,7 +63,7 @@ export class Raw {
       if (!frame) break
       data = data.subarray(frame.end)
       this.#rest = data
-      if (frame.opcode === 1) this.onFrame(frame.payload)
+      if (frame.opcode === 1 || frame.opcode === 2) this.onFrame(frame.payload)
       data = this.#rest
     }
     this.#rest = data
@@ -74,12 +80,12 @@ function parse(data: Buffer): { opcode: number; payload: Buffer; end: number } |
   return data.length < end ? undefined : { opcode: (data[0] as number) & 0x0f, payload: data.subarray(start, end), end }
 }
 
-/** A client's frame, masked with zeros: the bytes stay what they are. */
-export function masked(text: string): Buffer {
-  const payload = Buffer.from(text)
+/** A client's frame, of a text or of bytes, masked with zeros: the bytes stay what they are. */
+export function masked(content: string | Buffer): Buffer {
+  const payload = typeof content === 'string' ? Buffer.from(content) : content
   const long = payload.length > 65_535
   const head = Buffer.alloc((payload.length < 126 ? 2 : long ? 10 : 4) + 4)
-  head[0] = 0x81
+  head[0] = typeof content === 'string' ? 0x81 : 0x82
   if (payload.length < 126) head[1] = 0x80 | payload.length
   else if (long) {
     head[1] = 0xff

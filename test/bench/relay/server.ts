@@ -1,24 +1,40 @@
-import { createBroker } from '@claudemesh/broker'
+import { createBroker, defaultRates, type Broker, type Rates } from '@claudemesh/broker'
+import { eventLoopLag, prometheus } from '@claudemesh/broker-app/metrics'
 import { openBus, openStore } from '@claudemesh/drivers'
 import { endWithParent } from '../../harness/leash.ts'
 import { ceiling } from './ceiling.ts'
+import type { Usage } from './servers.ts'
 
 endWithParent()
 
 // The process under measurement: the plain relay, or the broker on the store, and the bus, that are named.
 const [store = '', bus] = process.argv.slice(2)
-const running =
-  store === 'ceiling'
-    ? await ceiling()
-    : await createBroker({
-        store: await openStore(store),
-        ...(bus === undefined ? {} : { bus: await openBus(bus) }),
-        greetings: { total: 20_000, perAddress: 20_000 },
-        rates: false,
-      })
+
+/** Counted as always, but nobody gets there. */
+function beyondReach(rates: Rates): Rates {
+  return JSON.parse(JSON.stringify(rates), (key, value: unknown) => (key === 'perSecond' || key === 'burst' ? Number(value) * 1e6 : value)) as Rates
+}
+
+/** As the program runs it: with its meters and limits. */
+async function broker(): Promise<Broker> {
+  const { meter, page } = prometheus(() => running.figures(), undefined)
+  const running = await createBroker({
+    store: await openStore(store),
+    ...(bus === undefined ? {} : { bus: await openBus(bus) }),
+    greetings: { total: 20_000, perAddress: 20_000 },
+    rates: beyondReach(defaultRates),
+    meter,
+    metrics: page,
+    lag: eventLoopLag(),
+  })
+  return running
+}
+
+const { port } = await (store === 'ceiling' ? ceiling() : broker())
 
 process.on('message', () => {
   globalThis.gc?.()
-  process.send?.({ cpu: process.cpuUsage(), rss: process.memoryUsage().rss })
+  const { user, system } = process.cpuUsage()
+  process.send?.({ cpu: (user + system) / 1e6, rss: process.memoryUsage().rss } satisfies Usage)
 })
-process.send?.({ port: running.port })
+process.send?.({ port })

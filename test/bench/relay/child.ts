@@ -1,0 +1,40 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+
+/** A process of the bench: its messages in order, none lost, and an error instead of a wait when it ends. */
+export class Child implements AsyncDisposable {
+  readonly #process: ChildProcess
+  readonly #messages: unknown[] = []
+  #wake: () => void = () => {}
+
+  constructor(name: string, args: readonly string[] = [], execArgv: readonly string[] = []) {
+    this.#process = fork(new URL(`./${name}.ts`, import.meta.url), [...args], { execArgv: [...execArgv] })
+    this.#process.on('message', (message) => {
+      this.#messages.push(message)
+      this.#wake()
+    })
+    this.#process.on('exit', () => this.#wake())
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
+  async next<T>(): Promise<T> {
+    while (this.#messages.length === 0) {
+      if (this.#process.exitCode !== null || this.#process.signalCode !== null) throw new Error('a process of the bench ended early')
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
+    return this.#messages.shift() as T
+  }
+
+  async ask<T>(question: object | string): Promise<T> {
+    this.#process.send(question)
+    return this.next()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill('SIGKILL')
+    if (this.#process.exitCode === null && this.#process.signalCode === null) await once(this.#process, 'exit')
+  }
+}
