@@ -1,10 +1,8 @@
 import { Mesh, type Identity } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
 import { sessionKey } from '@claudemesh/crypto'
-import { MeshError, systemClock, type ErrorCode, type SessionPubkey } from '@claudemesh/protocol'
+import { MeshError, systemClock, type SessionPubkey } from '@claudemesh/protocol'
 import type { Dice } from '../chaos/dice.ts'
-
-const passing: ReadonlySet<ErrorCode> = new Set(['unavailable', 'rate_limited', 'overloaded', 'timeout'])
 
 /** What all guests together did. */
 export interface Tally {
@@ -36,7 +34,7 @@ export class Guest {
     try {
       return new Guest(await Mesh.connect({ url, identity, session, name, clock: systemClock, dial: nodeDial, random: nodeRandom }), tally)
     } catch (error) {
-      if (!(error instanceof MeshError) || !passing.has(error.code)) throw error
+      if (!(error instanceof MeshError) || error.retry === 'never') throw error
       tally.refused++
       return undefined
     }
