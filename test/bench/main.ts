@@ -10,6 +10,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   latency: async () => (await import('./latency.ts')).latencyBench(),
   launch: async () => (await import('./launch.ts')).launchBench(),
   memory: async () => (await import('./memory.ts')).memoryBench(),
+  overload: async () => (await import('./overload.ts')).overloadBench(),
   relay: async () => (await import('./relay.ts')).relayBench(),
   fanout: async () => (await import('./relay.ts')).fanoutBench(),
   durable: async () => (await import('./durable.ts')).durableBench(),

@@ -9,6 +9,7 @@ export interface BrokerProcess extends AsyncDisposable {
   readonly port: number
   /** Its exit code once it has ended, null after a kill. */
   readonly ended: Promise<number | null>
+  readonly pid: number
   /** Ends it; resolves with its exit code, or null after a kill. */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>
 }
@@ -31,7 +32,7 @@ export async function brokerProcess(env: Readonly<Record<string, string>>): Prom
     }
     return child.exitCode
   }
-  return { port, ended, end, [Symbol.asyncDispose]: async () => void (await end('SIGKILL')) }
+  return { port, ended, pid: child.pid as number, end, [Symbol.asyncDispose]: async () => void (await end('SIGKILL')) }
 }
 
 async function serving(child: ChildProcess): Promise<number> {

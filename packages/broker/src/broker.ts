@@ -122,6 +122,7 @@ class Running implements Broker {
     const { fileQuota = limits.filesPerMesh } = options
     const meshes = new Meshes()
     const turn = new Turn()
+    const writer = new Writer({ db: store.db, log, clock, meter }, (settled) => tell({ meshes, meter }, settled))
     this.#kernel = {
       db: store.db,
       blob,
@@ -131,9 +132,9 @@ class Running implements Broker {
       log,
       meter,
       limiter: new Limiter(rates === false ? undefined : rates),
-      load: new Load(() => this.#readings()),
+      load: new Load(() => this.#readings(), writer.backlog),
       turn,
-      writer: new Writer({ db: store.db, log, clock, meter }, (settled) => tell({ meshes, meter }, settled)),
+      writer,
       meshes,
       recent: new Recent(remembered),
       nodes: new Nodes(nodeId(options.node), options.bus, turn, { log, meter }),

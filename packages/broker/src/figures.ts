@@ -25,7 +25,7 @@ export function figuresOf(kernel: Kernel, { connections, greeting, outbox }: { c
     writer_bytes: bytes,
     writer_age_seconds: since === undefined ? 0 : Math.max(0, kernel.clock.now() - since) / 1000,
     outbox_bytes: outbox,
-    admitted_share: load.share,
+    admitted_share: load.share(kernel.clock.now()),
     bus_up: nodes.up ? 1 : 0,
     bus_doubts: nodes.doubts,
   }

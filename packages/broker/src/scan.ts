@@ -22,6 +22,9 @@ const bodyChars = Math.ceil(((limits.message * 1.2 + 4096) * 4) / 3)
 const recipientChars = Math.ceil((limits.recipients * 32 * 4) / 3)
 const wrapChars = Math.ceil((limits.recipients * 88 * 4) / 3)
 
+const volatileMark = Buffer.from('"volatile":true')
+const idEnd = lead.length + '"id":"","'.length + 22
+
 /** Reads a `send` frame that ends with its ciphertext without parsing the ciphertext; undefined when the frame has another form. Throws as any frame does. */
 export function scanSend(frame: Buffer): ScannedSend | undefined {
   if (frame[letter] !== 0x73) return undefined
@@ -37,7 +40,14 @@ export function scanSend(frame: Buffer): ScannedSend | undefined {
   return { header: checkHeader(parseJson(`${text}}`)), tail: frame.subarray(at), body }
 }
 
-/** The same from a parsed frame. */
+/** The id of a `send` in the form that clients give it, unless it says before its ciphertext that it is volatile; of anything else undefined. Nothing else is checked. */
+export function storedSendId(frame: Buffer): string | undefined {
+  if (frame[letter] !== 0x73) return undefined
+  const id = /^\{"type":"send","id":"([A-Za-z0-9_-]{22})","/.exec(frame.toString('latin1', 0, idEnd))?.[1]
+  return id === undefined || frame.subarray(0, frame.indexOf(mark)).includes(volatileMark) ? undefined : id
+}
+
+/** A checked `send` from a parsed frame. */
 export function wholeSend(json: Json): ScannedSend {
   const header = checkHeader(json)
   const { ciphertext } = check('send', bodySchema, json)

@@ -74,7 +74,7 @@ function pass(context: Ready, { header, tail, body }: ScannedSend, sender: Sende
   const stored = header.volatile !== true
   const id = messageIdOf(sender.key, header.id)
   const now = kernel.clock.now()
-  kernel.load.admit(now, header.priority, !stored)
+  kernel.load.admit(mesh.id, now, header.priority, !stored)
   const passing = { header, body, targetSpec: JSON.stringify(header.targetSpec), id, sender, createdAt: now }
   const routed = sort(context, passing, boxes)
   const fanOut = routed.recipients.length + routed.mail.length

@@ -17,8 +17,9 @@ import {
 import { greetingTable, readyTable } from './features.ts'
 import type { Kernel, Ready } from './kernel.ts'
 import { disconnected } from './lifecycle.ts'
+import { overloaded } from './load.ts'
 import { Outbox } from './outbox.ts'
-import { refuseTooMany, scanSend, wholeSend } from './scan.ts'
+import { refuseTooMany, scanSend, storedSendId, wholeSend } from './scan.ts'
 import { send } from './send.ts'
 import { causeOf } from './cause.ts'
 import { kindOf, unitsOf } from './units.ts'
@@ -44,7 +45,10 @@ export interface Host {
 }
 
 const missedPings = 3
+const overloadedFields = JSON.stringify(overloaded).slice(1, -1)
 // A hello with its frame header, and no more, may be read before anything is proven.
+// What the system gives at once, about: more of one connection in one turn would keep the others waiting.
+const bytesPerTurn = 48 * 1024
 const greetingBytes = limits.frameBeforeHello + 64
 
 /** One connection: greeting → ready → draining → closed. Its frames are handled in order, and no failure leaves it. */
@@ -58,6 +62,8 @@ export class Session {
   #busy = false
   #waiting: Buffer[] = []
   #missed = 0
+  /** What was read in the turn of the event loop that came last. */
+  #turn = { number: -1, bytes: 0 }
 
   constructor(kernel: Kernel, ws: WebSocket, { socket, address }: { socket: Duplex; address: string }, host: Host) {
     this.#kernel = kernel
@@ -177,11 +183,23 @@ export class Session {
 
   #receive(data: Buffer, isBinary: boolean): void {
     this.#missed = 0
+    this.#takeTurns(data.length)
     if (this.#phase.name === 'draining' || this.#phase.name === 'closed') return
     if (isBinary) this.refuse(new MeshError('bad_frame', 'binary frames are not spoken here'), closeCodes.badFrame)
     else if (data.length > this.#limit) this.refuse(new MeshError('too_large', `a frame is over ${this.#limit} bytes`), closeCodes.tooLarge)
     else if (this.#busy) this.#wait(data)
     else this.#handle(data)
+  }
+
+  /** Who sends without end is read on when the others had their turn. */
+  #takeTurns(bytes: number): void {
+    const { turn } = this.#kernel
+    if (this.#turn.number !== turn.number) this.#turn = { number: turn.number, bytes: 0 }
+    const before = this.#turn.bytes
+    this.#turn.bytes += bytes
+    if (before >= bytesPerTurn || this.#turn.bytes < bytesPerTurn || this.#ws.isPaused) return
+    this.#ws.pause()
+    turn.atEnd(() => this.#busy || this.#ws.resume())
   }
 
   #wait(data: Buffer): void {
@@ -191,6 +209,7 @@ export class Session {
 
   #handle(data: Buffer): void {
     const context = this.#ready
+    if (context && this.#shed(context, data)) return
     try {
       const scanned = context && scanSend(data)
       if (scanned) this.#send(context, scanned)
@@ -198,6 +217,17 @@ export class Session {
     } catch (error) {
       this.fail(error, idOf(data))
     }
+  }
+
+  /** Refuses a message that there is no room for before it is read: what is refused must cost little. */
+  #shed({ kernel, mesh }: Ready, data: Buffer): boolean {
+    if (!kernel.load.full(mesh.id, kernel.clock.now())) return false
+    const id = storedSendId(data)
+    if (id === undefined) return false
+    kernel.load.refused()
+    kernel.meter.count('refusals', overloaded.code)
+    this.write(`{"type":"error",${overloadedFields},"id":"${id}"}`)
+    return true
   }
 
   #send(context: Ready, scanned: NonNullable<ReturnType<typeof scanSend>>): void {

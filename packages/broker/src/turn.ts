@@ -3,6 +3,13 @@ export class Turn {
   readonly #roster = new Set<() => void>()
   #flushes: (() => void)[] = []
   #scheduled = false
+  #number = 0
+
+  /** Another one in each turn of the event loop. */
+  get number(): number {
+    this.#schedule()
+    return this.#number
+  }
 
   /** Runs `task` before this turn's writes; adding the same function again does nothing. */
   beforeWrites(task: () => void): void {
@@ -24,6 +31,7 @@ export class Turn {
 
   #run(): void {
     this.#scheduled = false
+    this.#number++
     const roster = [...this.#roster]
     this.#roster.clear()
     for (const task of roster) task()

@@ -1,4 +1,6 @@
 import type { Clock, Log } from '@claudemesh/protocol'
+import { Backlog } from './backlog.ts'
+import { Lanes } from './lanes.ts'
 import type { Database } from './ports.ts'
 import { rows } from './sql.ts'
 import { insertStatement, receiptStatement, type Entry, type Receipt, type Settled } from './statements.ts'
@@ -19,14 +21,14 @@ export class Writer {
   readonly #clock: Clock
   readonly #meter: Meter
   readonly #onSettled: (settled: Settled[]) => void
-  #entries: Entry[] = []
-  #bytes = 0
+  readonly #lanes = new Lanes()
   #receipts: Receipt[] = []
   #tasks: (() => Promise<void>)[] = []
   #running: Promise<void> | undefined
   #resume: (() => void)[] = []
   /** Ends of the waits for a store that failed. */
   readonly #retries = new Set<() => void>()
+  readonly backlog = new Backlog()
   /** When the oldest message of the batch in flight was taken. */
   #inFlight: number | undefined
 
@@ -39,8 +41,8 @@ export class Writer {
   }
 
   add(entry: Entry): void {
-    this.#entries.push(entry)
-    this.#bytes += entry.body.length
+    this.#lanes.push(entry)
+    this.backlog.add(entry.meshId)
     this.#start()
   }
 
@@ -78,12 +80,12 @@ export class Writer {
 
   /** What waits for its commit, the batch in flight not counted, and since when the oldest does, that batch included. */
   get waiting(): { entries: number; bytes: number; since: number | undefined } {
-    return { entries: this.#entries.length, bytes: this.#bytes, since: this.#inFlight ?? this.#entries[0]?.createdAt }
+    return { entries: this.#lanes.size, bytes: this.#lanes.bytes, since: this.#inFlight ?? this.#lanes.oldest?.since }
   }
 
   /** True while so much waits that senders should be paused; `whenReady` tells when to go on. */
   get full(): boolean {
-    return this.#bytes > ready.bytes || this.#entries.length > ready.entries
+    return this.#lanes.bytes > ready.bytes || this.#lanes.size > ready.entries
   }
 
   whenReady(resume: () => void): void {
@@ -97,34 +99,23 @@ export class Writer {
   async #run(): Promise<void> {
     // What the same turn of the event loop still reads shall be in the first batch.
     await new Promise(setImmediate)
-    while (this.#entries.length + this.#receipts.length + this.#tasks.length > 0) {
+    while (this.#lanes.size + this.#receipts.length + this.#tasks.length > 0) {
       // A round is what waits at its beginning, so that tasks come to their turn however much is added meanwhile.
-      const receipts = this.#receipts.length
+      const [last, receipts, began] = [this.#lanes.last, this.#receipts.length, this.#clock.now()]
       const tasks = this.#tasks.splice(0)
-      for (let left = this.#entries.length; left > 0;) left -= await this.#insert(this.#take(left))
+      let entries = 0
+      while ((this.#lanes.oldest?.place ?? Infinity) <= last) entries += await this.#insert(this.#lanes.take(batch.entries, batch.bytes))
       for (let left = receipts; left > 0;) left -= await this.#update(this.#receipts.splice(0, Math.min(left, batch.receipts)))
+      this.backlog.took(entries, this.#clock.now() - began)
       for (const task of tasks) await task()
       if (!this.full) for (const resume of this.#resume.splice(0)) resume()
     }
     this.#running = undefined
   }
 
-  #take(most: number): Entry[] {
-    const limit = Math.min(most, batch.entries)
-    let bytes = 0
-    let n = 0
-    for (; n < limit; n++) {
-      bytes += this.#entries[n]?.body.length ?? 0
-      if (n > 0 && bytes > batch.bytes) break
-    }
-    const taken = this.#entries.splice(0, n)
-    for (const { body } of taken) this.#bytes -= body.length
-    return taken
-  }
-
   async #insert(entries: Entry[]): Promise<number> {
     const began = this.#clock.now()
-    this.#inFlight = entries[0]?.createdAt
+    this.#inFlight = Math.min(...entries.map(({ createdAt }) => createdAt))
     this.#meter.observe('batch_entries', entries.length)
     try {
       const stored = new Set((await rows<{ key: string }>(this.#db, insertStatement(entries))).map((row) => row.key))
@@ -137,6 +128,7 @@ export class Writer {
       for (const entry of entries) entry.settled(outcome)
     } finally {
       this.#inFlight = undefined
+      for (const { meshId } of entries) this.backlog.remove(meshId)
     }
     return entries.length
   }
