@@ -291,7 +291,7 @@ describe('saving', () => {
   test('a part that somebody lengthened meanwhile is not published', async () => {
     const lengthened = files(async (_file, into) => {
       await into.append(content)
-      writeFileSync(part(), 'more', { flag: 'a' })
+      writeFileSync(part(), Buffer.concat([content, Buffer.from('more')]))
     })
     await expect(local.save(lengthened, remote(), '.')).rejects.toMatchObject({ code: 'file_damaged' })
     expect(readdirSync(cwd)).toEqual([])

@@ -45,7 +45,7 @@ export async function bytesOf(blob: Blob, key: BlobKey, from?: number): Promise<
   const found = await blob.read(key, from)
   if (!found) return undefined
   const chunks: Uint8Array[] = []
-  for await (const chunk of found.body) chunks.push(chunk)
+  for await (const chunk of found.body) chunks.push(Buffer.from(chunk))
   return Buffer.concat(chunks)
 }
 

@@ -40,13 +40,14 @@ export interface Blob extends AsyncDisposable {
   /** Begins an upload of exactly `size` bytes, or resumes it; says how many are safe already (`size` once it is finished). */
   upload(key: BlobKey, size: number): Promise<number>
   /**
-   * Appends from `offset`, which must be what is safe (else wrong_offset), and resolves with what is safe then. A body that throws keeps what is safe and rethrows;
+   * Appends from `offset`, which must be what is safe (else wrong_offset), and resolves with what is safe then. A piece of the body is valid until the next is asked for.
+   * A body that throws keeps what is safe and rethrows;
    * one that would go beyond `size` is refused with upload_incomplete, and nothing beyond `size` is kept. Memory stays flat whatever the size.
    */
   append(key: BlobKey, size: number, offset: number, body: AsyncIterable<Uint8Array>): Promise<number>
   /** Makes the object readable, all at once; upload_incomplete unless exactly `size` bytes are safe. Repeating it changes nothing. */
   finish(key: BlobKey, size: number): Promise<void>
-  /** A finished object from byte `from`; undefined when there is none. An object shorter than it was ends with storage_unavailable. Returning early frees what it held. */
+  /** A finished object from byte `from`; undefined when there is none. An object shorter than it was ends with storage_unavailable. Each piece is valid until the next is asked for. Returning early frees what it held. */
   read(key: BlobKey, from?: number): Promise<{ readonly size: number; readonly body: AsyncIterable<Uint8Array> } | undefined>
   /** Removes the object, or the upload under way; nothing to remove is no error. */
   remove(key: BlobKey): Promise<void>

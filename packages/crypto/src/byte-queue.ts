@@ -1,35 +1,37 @@
 /** Bytes that came in pieces of any size, taken out in pieces of a wanted one. */
 export class ByteQueue {
-  #pieces: Uint8Array[] = []
-  #length = 0
+  readonly #kept: Uint8Array
+  #count = 0
+  #piece: Uint8Array = new Uint8Array()
+
+  /** Keeps at most `room` bytes from one piece to the next. */
+  constructor(room: number) {
+    this.#kept = new Uint8Array(room)
+  }
 
   get length(): number {
-    return this.#length
+    return this.#count + this.#piece.length
   }
 
+  /** The piece must stay as it is until `keep`. */
   push(piece: Uint8Array): void {
-    if (piece.length === 0) return
-    this.#pieces.push(piece)
-    this.#length += piece.length
+    this.#piece = piece
   }
 
-  /** The first `n` bytes, which must be there. Where they came as one piece, that piece itself. */
+  /** The first `n` bytes, which must be there; valid until the next call. */
   take(n: number): Uint8Array {
-    const [first] = this.#pieces
-    if (first && first.length >= n) {
-      this.#length -= n
-      if (first.length === n) this.#pieces.shift()
-      else this.#pieces[0] = first.subarray(n)
-      return first.subarray(0, n)
-    }
-    const out = new Uint8Array(n)
-    let filled = 0
-    while (filled < n) {
-      const next = this.#pieces[0] as Uint8Array
-      const part = this.take(Math.min(n - filled, next.length))
-      out.set(part, filled)
-      filled += part.length
-    }
-    return out
+    const more = this.#piece.subarray(0, n - this.#count)
+    this.#piece = this.#piece.subarray(more.length)
+    if (this.#count === 0) return more
+    this.#kept.set(more, this.#count)
+    this.#count = 0
+    return this.#kept.subarray(0, n)
+  }
+
+  /** Copies what is left of the piece. */
+  keep(): void {
+    this.#kept.set(this.#piece, this.#count)
+    this.#count += this.#piece.length
+    this.#piece = new Uint8Array()
   }
 }

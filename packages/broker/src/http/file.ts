@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { pipeline } from 'node:stream/promises'
+import { finished } from 'node:stream/promises'
 import { verifyHttp, type HttpMethod } from '@claudemesh/crypto'
-import { MeshError, times, type FileId } from '@claudemesh/protocol'
+import { MeshError, release, times, type FileId } from '@claudemesh/protocol'
 import { and, eq } from 'drizzle-orm'
 import { blobOf, downloaded, placeOf, readableFile, uploadOf, type FileRow } from '../files.ts'
 import type { Kernel } from '../kernel.ts'
@@ -64,7 +64,7 @@ async function take(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessa
 /** What is safe after all that came; undefined when that was answered already, or nobody waits for the answer. */
 async function append(kernel: Kernel, row: FileRow, offset: number, request: IncomingMessage, response: ServerResponse): Promise<number | undefined> {
   try {
-    return await blobOf(kernel).append(placeOf(row), row.sizeBytes, offset, request.iterator({ destroyOnReturn: false }))
+    return await blobOf(kernel).append(placeOf(row), row.sizeBytes, offset, piecesOf(request))
   } catch (error) {
     if (request.errored) {
       kernel.log('info', 'upload_cut', { mesh: row.meshId })
@@ -75,6 +75,13 @@ async function append(kernel: Kernel, row: FileRow, offset: number, request: Inc
       replyError(kernel, response, error, { connection: 'keep-alive' })
     }
     return undefined
+  }
+}
+
+async function* piecesOf(request: IncomingMessage): AsyncGenerator<Uint8Array, void> {
+  for await (const piece of request.iterator({ destroyOnReturn: false })) {
+    yield piece as Uint8Array
+    release(piece as Uint8Array)
   }
 }
 
@@ -97,7 +104,9 @@ async function give(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessa
     return
   }
   try {
-    await pipeline(found.body, response)
+    for await (const piece of found.body) await sent(response, piece)
+    response.end()
+    await finished(response)
   } catch (error) {
     // Whoever hung up is no failure; a storage that gives less than it has is one, and the line is cut so that nobody takes it for the end.
     if (error instanceof MeshError) kernel.log('error', 'file_cut', { code: error.code })
@@ -105,6 +114,20 @@ async function give(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessa
     return
   }
   await downloaded(kernel, row, me)
+}
+
+/** Resolves when the system has the bytes: their buffer is used again then. Rejects when the line is closed. */
+function sent(response: ServerResponse, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (response.destroyed) return reject(new Error('the line is closed'))
+    const closed = () => reject(new Error('the line is closed'))
+    response.once('close', closed)
+    response.write(bytes, (error) => {
+      response.off('close', closed)
+      if (error) reject(error)
+      else resolve()
+    })
+  })
 }
 
 /** Bytes of the body, which must be said. */

@@ -18,6 +18,7 @@ export async function download(kernel: Kernel, wire: ObjectWire, file: RemoteFil
       progress?.(have, file.size)
     }
     if (toB64u(hasher.digest()) !== file.sha256) throw new MeshError('file_damaged', 'the file was not kept: it is not the one its sender described')
+    await part.sync()
   }
   await goingOn(kernel, () => have, fetchRest)
 }
@@ -25,16 +26,17 @@ export async function download(kernel: Kernel, wire: ObjectWire, file: RemoteFil
 /** What is missing of the part, which is cut back to whole chunks first. */
 async function* rest(wire: ObjectWire, file: RemoteFile, part: FilePart, have: number, hasher: Hasher): AsyncGenerator<Uint8Array, void> {
   const from = resumePoint(have, file.size)
+  const { cipher } = wire.transfer
   await part.truncate(from.plain)
   if (from.plain === 0) {
-    yield* openFile(file, hashed(await wire.get(file.id), hasher))
+    yield* openFile(file, hashed(await wire.get(file.id), hasher), { cipher })
     return
   }
-  const stream = FileStream.of(file, await headOf(wire, file))
+  const stream = FileStream.of(file, await headOf(wire, file), cipher)
   hasher.update(stream.head)
   // Sealed again, the local part gives the state and the hash as far as it goes, and proves itself by what follows.
   for await (const plain of chunksOf(part.read())) hasher.update(stream.seal(plain, false))
-  yield* openFile(file, hashed(await wire.get(file.id, from.object), hasher), { stream, plain: from.plain })
+  yield* openFile(file, hashed(await wire.get(file.id, from.object), hasher), { after: { stream, plain: from.plain }, cipher })
 }
 
 async function headOf(wire: ObjectWire, { id }: RemoteFile): Promise<Uint8Array> {

@@ -5,7 +5,7 @@ export interface FileSource extends AsyncDisposable {
   readonly name: string
   readonly size: number
   readonly mime: string
-  /** All bytes from the first; each call reads them anew. */
+  /** All bytes from the first; each call reads them anew. A piece is valid until the next is asked for. */
   bytes(): AsyncIterable<Uint8Array>
   /** Whether they are still the same bytes. */
   unchanged(): Promise<boolean>
@@ -17,7 +17,10 @@ export interface FilePart {
   size(): Promise<number>
   read(): AsyncIterable<Uint8Array>
   truncate(size: number): Promise<void>
+  /** Takes a copy of the bytes; they may be written later. */
   append(bytes: Uint8Array): Promise<void>
+  /** Resolves when all bytes are written and outlast a crash. */
+  sync(): Promise<void>
 }
 
 /** Hears how many plain bytes of how many have moved. */

@@ -88,7 +88,8 @@ class Upload {
   async *#object(offset: number, hasher: Hasher): AsyncGenerator<Uint8Array, void> {
     const { size } = this.#source
     let at = 0
-    for await (const piece of sealFile({ id: this.#id, key: this.#key, size }, this.#header, this.#source.bytes())) {
+    const file = { id: this.#id, key: this.#key, size }
+    for await (const piece of sealFile(file, this.#header, this.#source.bytes(), this.#wire.transfer.cipher)) {
       hasher.update(piece)
       at += piece.length
       if (at > offset) yield at - piece.length >= offset ? piece : piece.subarray(piece.length - (at - offset))

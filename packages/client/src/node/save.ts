@@ -24,7 +24,6 @@ export async function saveFile(files: Files, file: RemoteFile, saveTo: string, o
     await using local = await LocalPart.open(part)
     await files.download(file, local, options.progress)
     if ((await local.size()) !== file.size) throw new MeshError('file_damaged', 'the file was not kept: somebody else wrote to it')
-    await local.sync()
   } catch (error) {
     if (error instanceof MeshError && error.code === 'file_damaged') await rm(part, { force: true })
     throw asMeshError(error, path)

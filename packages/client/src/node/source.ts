@@ -1,7 +1,7 @@
 import { constants, type BigIntStats } from 'node:fs'
 import { open, realpath, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { MeshError } from '@claudemesh/protocol'
+import { MeshError, readAhead } from '@claudemesh/protocol'
 import type { FileSource } from '../files/types.ts'
 import { mimeOf } from './mime.ts'
 import { secretReason, type SecretPlaces } from './secrets.ts'
@@ -59,14 +59,8 @@ class LocalSource implements FileSource {
     this.mime = mimeOf(name)
   }
 
-  async *bytes(): AsyncGenerator<Uint8Array, void> {
-    for (let position = 0; ;) {
-      const buffer = Buffer.allocUnsafeSlow(readSize)
-      const { bytesRead } = await this.#file.read(buffer, 0, readSize, position)
-      if (bytesRead === 0) return
-      position += bytesRead
-      yield buffer.subarray(0, bytesRead)
-    }
+  bytes(): AsyncGenerator<Uint8Array, void> {
+    return readAhead(readSize, 0, async (into, position) => (await this.#file.read(into, 0, into.length, position)).bytesRead)
   }
 
   async unchanged(): Promise<boolean> {

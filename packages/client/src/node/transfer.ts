@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { request as plainRequest, type ClientRequest, type IncomingMessage } from 'node:http'
 import { request as tlsRequest } from 'node:https'
-import { MeshError, times } from '@claudemesh/protocol'
+import { MeshError, release, times, WriteBehind } from '@claudemesh/protocol'
 import type { Answer, Transfer } from '../transfer.ts'
+import { nodeCipher } from './chunk-cipher.ts'
 
-/** Files over node:http, hashed by OpenSSL. */
+const writeSize = 512 * 1024
+
+/** Files over node:http, sealed and hashed by OpenSSL. */
 export const nodeTransfer: Transfer = {
   put: async (url, headers, size, body) => {
     const request = open(url, 'PUT', { ...headers, 'content-length': String(size), 'content-type': 'application/octet-stream' })
@@ -18,10 +20,14 @@ export const nodeTransfer: Transfer = {
       () => (refused = true),
     )
     try {
+      const line = new WriteBehind(writeSize, async (bytes) => {
+        if (!refused) await Promise.race([written(request, bytes), answered])
+      })
       for await (const piece of body) {
         if (refused) break
-        if (!request.write(piece)) await Promise.race([once(request, 'drain'), answered])
+        await line.push(piece)
       }
+      await line.flush()
       if (!refused) request.end()
       return await answer.whole(await answered)
     } catch (error) {
@@ -38,12 +44,17 @@ export const nodeTransfer: Transfer = {
     return { status: response.statusCode ?? 0, body: piecesOf(response) }
   },
   sha256: () => createHash('sha256'),
+  cipher: nodeCipher,
 }
 
 function open(url: string, method: string, headers: Readonly<Record<string, string>>): ClientRequest {
   const request = (url.startsWith('https:') ? tlsRequest : plainRequest)(url, { method, headers, agent: false })
   request.setTimeout(times.transferIdle, () => request.destroy(new Error('it went silent')))
   return request
+}
+
+function written(request: ClientRequest, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => request.write(bytes, (error) => (error ? reject(error) : resolve())))
 }
 
 function answerOf(request: ClientRequest) {
@@ -53,7 +64,7 @@ function answerOf(request: ClientRequest) {
   })
   const whole = async (response: IncomingMessage): Promise<Answer> => {
     const pieces: Uint8Array[] = []
-    for await (const piece of piecesOf(response)) pieces.push(piece)
+    for await (const piece of piecesOf(response)) pieces.push(Uint8Array.from(piece))
     request.destroy()
     return { status: response.statusCode ?? 0, body: piecesIn(pieces) }
   }
@@ -62,7 +73,10 @@ function answerOf(request: ClientRequest) {
 
 async function* piecesOf(response: IncomingMessage): AsyncGenerator<Uint8Array, void> {
   try {
-    for await (const piece of response) yield piece as Uint8Array
+    for await (const piece of response) {
+      yield piece as Uint8Array
+      release(piece as Uint8Array)
+    }
   } catch (error) {
     throw asUnavailable(error)
   }

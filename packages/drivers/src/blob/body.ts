@@ -10,26 +10,6 @@ export async function* within(room: number, body: AsyncIterable<Uint8Array>): As
   }
 }
 
-/** The chunks in groups of at least `least` bytes. What arrived before the body failed is still given. */
-export async function* groups(chunks: AsyncIterable<Uint8Array>, least: number): AsyncGenerator<Uint8Array[]> {
-  let held: Uint8Array[] = []
-  let bytes = 0
-  try {
-    for await (const chunk of chunks) {
-      bytes += chunk.length
-      held.push(chunk)
-      if (bytes < least) continue
-      yield held
-      held = []
-      bytes = 0
-    }
-  } catch (error) {
-    if (bytes > 0) yield held
-    throw error
-  }
-  if (bytes > 0) yield held
-}
-
 /** The bytes of the chunks in pieces that fill `buffer`, the last one shorter. Each is valid until the next is asked for. */
 export async function* filled(buffer: Buffer, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   let used = 0

@@ -27,16 +27,10 @@ export async function statFile(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** Writes all of the chunks; answers how many bytes those were. */
-export async function writeAll(file: FileHandle, chunks: readonly Uint8Array[], position: number): Promise<number> {
-  const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-  const { bytesWritten } = await file.writev([...chunks], position)
+/** Writes all of the bytes. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   // A disk that fills up takes a part; asking for the rest tells why.
-  for (let written = bytesWritten; written < total;) {
-    const rest = Buffer.concat(chunks).subarray(written)
-    written += (await file.write(rest, 0, rest.length, position + written)).bytesWritten
-  }
-  return total
+  for (let written = 0; written < bytes.length;) written += (await file.write(bytes, written, bytes.length - written, position + written)).bytesWritten
 }
 
 /** Makes what was created or renamed in a folder outlast a crash of the machine, where the system can. */

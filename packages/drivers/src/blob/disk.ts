@@ -3,14 +3,14 @@ import { mkdir, rename, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import type { Blob, BlobKey } from '@claudemesh/broker/ports'
-import { MeshError } from '@claudemesh/protocol'
+import { MeshError, readAhead, WriteBehind } from '@claudemesh/protocol'
 import { lockFolder } from '../store/lock.ts'
-import { groups, OneAtATime, refuseOffset, sameSize, within } from './body.ts'
+import { OneAtATime, refuseOffset, sameSize, within } from './body.ts'
 import { onDisk, openFile, statFile, syncFolder, writeAll } from './disk-files.ts'
 import { sweepFolder } from './disk-sweep.ts'
 import { bucketOf, placeOf } from './place.ts'
 
-const writeSize = 256 * 1024
+const writeSize = 512 * 1024
 const readSize = 256 * 1024
 
 /** Objects as files of a folder that one process at a time may open; without a folder in a temporary one, gone at the end. */
@@ -56,9 +56,14 @@ class Disk implements Blob {
       refuseOffset(offset, safe)
       if (finished) return safe
       await using file = await onDisk(() => openFile(part, 'write'))
+      const behind = new WriteBehind(writeSize, async (bytes) => {
+        await onDisk(() => writeAll(file, bytes, safe))
+        safe += bytes.length
+      })
       try {
-        for await (const chunks of groups(within(size - offset, body), writeSize)) safe += await onDisk(() => writeAll(file, chunks, safe))
+        for await (const chunk of within(size - offset, body)) await behind.push(chunk)
       } finally {
+        await behind.flush()
         await onDisk(() => file.datasync())
       }
       return safe
@@ -123,11 +128,10 @@ class Disk implements Blob {
 async function* read(path: string, from: number, size: number): AsyncGenerator<Uint8Array> {
   if (from >= size) return
   await using file = await onDisk(() => openFile(path, 'read'))
-  for (let position = from; position < size;) {
-    const buffer = Buffer.allocUnsafe(Math.min(readSize, size - position))
-    const { bytesRead } = await onDisk(() => file.read(buffer, 0, buffer.length, position))
+  yield* readAhead(readSize, from, async (into, position) => {
+    if (position === size) return 0
+    const { bytesRead } = await onDisk(() => file.read(into, 0, Math.min(into.length, size - position), position))
     if (bytesRead === 0) throw new MeshError('storage_unavailable', 'the stored object is shorter than it was')
-    position += bytesRead
-    yield buffer.subarray(0, bytesRead)
-  }
+    return bytesRead
+  })
 }
