@@ -93,12 +93,9 @@ test('one commit of many messages is a part of the first, and linked to the othe
     await Promise.all([1, 2, 3, 4, 5].map(() => alice.send([bob.key], 'hello')))
   }
   const commits = collector.named('store messages').flatMap(({ parentSpanId, links }) => [parentSpanId, ...links.map(({ spanId }) => spanId)])
-  expect(commits.toSorted()).toEqual(
-    collector
-      .named('send')
-      .map(({ spanId }) => spanId)
-      .toSorted(),
-  )
+  const sends = collector.named('send').map(({ spanId }) => spanId)
+  expect(commits).toHaveLength(5)
+  expect(new Set(commits)).toEqual(new Set(sends))
 })
 
 test('a collector that is away costs nobody anything', async () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 
@@ -37,13 +37,7 @@ export class Collector implements AsyncDisposable {
 
   private constructor(server: Server) {
     this.#server = server
-    server.on('request', (request, response) => {
-      void text(request).then((body) => {
-        const taken = request.method === 'POST' && request.url === '/v1/traces'
-        if (taken) this.#take(body)
-        response.writeHead(taken ? 200 : 404, { 'content-type': 'application/json' }).end('{}')
-      })
-    })
+    server.on('request', (request, response) => void this.#answer(request, response))
   }
 
   static async start(): Promise<Collector> {
@@ -67,6 +61,13 @@ export class Collector implements AsyncDisposable {
     this.#server.close()
     this.#server.closeAllConnections()
     await closed
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await text(request)
+    const taken = request.method === 'POST' && request.url === '/v1/traces'
+    if (taken) this.#take(body)
+    response.writeHead(taken ? 200 : 404, { 'content-type': 'application/json' }).end('{}')
   }
 
   #take(body: string): void {
