@@ -83,6 +83,11 @@ describe('arrows between packages point down', () => {
   })
 })
 
+test('what tracing needs is loaded on demand', () => {
+  const apps = sources.filter((s) => s.home.startsWith('apps/'))
+  expect(offending(apps, / from '(@opentelemetry\/.*|\.\/tracing\.ts|@claudemesh\/broker-app\/tracing)'/)).toEqual(['apps/broker/src/tracing.ts'])
+})
+
 describe('inside a package', () => {
   test('no default exports but those of tool settings', () => {
     expect(

@@ -53,6 +53,8 @@ describe('settings', () => {
     [{ STORE_URL: 'pglite:x', ALLOW_CREATE: 'perhaps' }, /ALLOW_CREATE must be/],
     [{ STORE_URL: 'pglite:x', LOG_LEVEL: 'loud' }, /LOG_LEVEL must be/],
     [{ STORE_URL: 'pglite:x', METRICS: 'some' }, /METRICS must be/],
+    [{ STORE_URL: 'pglite:x', OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' }, /OTEL_EXPORTER_OTLP_ENDPOINT must be like/],
+    [{ STORE_URL: 'pglite:x', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318', OTEL_TRACES_SAMPLER_ARG: '2' }, /OTEL_TRACES_SAMPLER_ARG must be/],
     [{ STORE_URL: 'pglite:x', TRUSTED_PROXIES: '-1' }, /TRUSTED_PROXIES must be/],
     [{ STORE_URL: 'pglite:x', RATES: 'none' }, /RATES must be off or like/],
     [{ STORE_URL: 'pglite:x', RATES: '[]' }, /RATES must be off or like/],
@@ -60,6 +62,23 @@ describe('settings', () => {
     [{ STORE_URL: 'pglite:x', RATES: '{"session":{"messages":{"perSecond":0,"burst":1}}}' }, /both above 0/],
     [{ STORE_URL: 'pglite:x', RATES: '{"mesh":{"messages":{"perSecond":1,"burst":1,"per":2}}}' }, /both above 0/],
   ])('%j is refused in one line', (env, line) => expect(() => configFrom(env)).toThrow(line))
+})
+
+describe('traces', () => {
+  const traces = (env: Record<string, string>) => configFrom({ STORE_URL: 'pglite:x', ...env }).traces
+  test('go where OpenTelemetry’s variables say, and nowhere unless they do', () => {
+    expect(traces({})).toBeUndefined()
+    expect(traces({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318/' })).toEqual({
+      url: 'http://collector:4318/v1/traces',
+      share: 1,
+      service: 'claudemesh-broker',
+    })
+    const own = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://t.example.com/in', OTEL_TRACES_SAMPLER_ARG: '0.05', OTEL_SERVICE_NAME: 'east' }
+    expect(traces({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', ...own })).toEqual({ url: 'https://t.example.com/in', share: 0.05, service: 'east' })
+    expect(traces({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_SDK_DISABLED: 'true' })).toBeUndefined()
+    const seen = shown(configFrom({ STORE_URL: 'pglite:x', OTEL_EXPORTER_OTLP_ENDPOINT: 'https://u:hunter2@collector:4318' }))
+    expect(seen.traces?.url).toBe('https://collector:4318/v1/traces')
+  })
 })
 
 describe('rates', () => {

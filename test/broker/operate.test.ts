@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterAll, expect, test } from 'vitest'
-import { createBroker, type Blob, type Store } from '@claudemesh/broker'
+import { counters, createBroker, figures, histograms, type Blob, type Store } from '@claudemesh/broker'
 import { configFrom, serve } from '@claudemesh/broker-app'
 import { openStore } from '@claudemesh/drivers'
 import { silent } from '@claudemesh/protocol'
 import { TestClock } from '../harness/clock.ts'
+import { get as download, shared } from './file-kit.ts'
 import { dial, TestMesh } from './kit.ts'
 
 const store = await openStore('pglite:')
@@ -86,6 +87,42 @@ test('metrics count what happened, and carry no name of anybody', async () => {
   ])
     expect(text.split('\n')).toContain(line)
   for (const own of [mesh.id, alice.key, bob.key, messageId, 'Alice', 'hello"']) expect(text).not.toContain(own)
+  for (const peer of [alice, bob]) await peer[Symbol.asyncDispose]()
+})
+
+test('every metric says what it is, and what waits in the store and lies in storage is counted about once a minute', async () => {
+  const clock = new TestClock()
+  const config = configFrom({ STORE_URL: 'pglite:.', BLOB_URL: 'file:.', PORT: '0', HOST: '127.0.0.1', METRICS: 'true' })
+  await using broker = await serve({ ...config, storeUrl: 'pglite:', blobUrl: 'file:' }, { clock, log: silent })
+  const mesh = await new TestMesh(broker.url, clock).create()
+  const [alice, bob] = [await mesh.peer('Alice'), await mesh.peer('Bob')]
+  await alice.send([bob.key], 'hello')
+  const { messageId } = await bob.wire.next('push')
+  bob.receive(messageId)
+  await alice.wire.next('delivery')
+  await alice.send([bob.key], 'and again')
+  await download(bob, await shared(alice, Buffer.alloc(5000)))
+  const before = (await get(broker, '/metrics')).text.split('\n')
+  for (const line of ['claudemesh_stored_messages 0', 'claudemesh_stored_age_seconds 0', 'claudemesh_blob_stored_bytes 0']) expect(before).toContain(line)
+  clock.advance(60_000)
+  let text = ''
+  while (!text.includes('claudemesh_stored_messages 2')) ({ text } = await get(broker, '/metrics'))
+  const lines = text.split('\n')
+  for (const line of [
+    'claudemesh_stored_age_seconds 60',
+    'claudemesh_blob_stored_bytes 5000',
+    'claudemesh_blob_bytes_total{direction="in"} 5000',
+    'claudemesh_blob_bytes_total{direction="out"} 5000',
+    'claudemesh_store_seconds_count{kind="messages"} 2',
+    'claudemesh_store_seconds_count{kind="receipts"} 1',
+  ])
+    expect(lines).toContain(line)
+  const described = [
+    ...Object.entries(counters).map(([name, { doc }]) => `# HELP claudemesh_${name}_total ${doc}`),
+    ...Object.entries(histograms).map(([name, { doc }]) => `# HELP claudemesh_${name} ${doc}`),
+    ...Object.entries(figures).map(([name, doc]) => `# HELP claudemesh_${name} ${doc}`),
+  ]
+  expect(lines).toEqual(expect.arrayContaining(described))
   for (const peer of [alice, bob]) await peer[Symbol.asyncDispose]()
 })
 

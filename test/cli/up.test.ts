@@ -28,6 +28,7 @@ test('in the background: up, up again, down, down again', async () => {
   await using machine = await machineWithStore()
   const first = await up(machine)
   expect(await up(machine)).toEqual(first)
+  expect(await (await fetch(`http://127.0.0.1:${first.port}/metrics`)).text()).toContain('\nclaudemesh_sessions 0\n')
   expect(await machine.json(['down'])).toEqual({ stopped: true, pid: first.pid })
   expect(isAlive(first.pid)).toBe(false)
   expect(existsSync(join(machine.home, 'broker.json'))).toBe(false)

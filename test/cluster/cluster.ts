@@ -1,4 +1,4 @@
-import { createBroker, type Broker, type Bus, type Store } from '@claudemesh/broker'
+import { createBroker, type Broker, type Bus, type Meter, type Store } from '@claudemesh/broker'
 import { openStore } from '@claudemesh/drivers'
 import type { Clock } from '@claudemesh/protocol'
 import { inject } from 'vitest'
@@ -19,6 +19,8 @@ export interface Cluster<C extends Clock = Clock> extends AsyncDisposable {
 interface Options<C extends Clock> {
   /** Stands between the second broker and its bus. */
   readonly through?: (bus: Bus) => Bus
+  /** Of the second broker. */
+  readonly meter?: Meter
   /** Time that the test moves, unless given. */
   readonly clock?: C
 }
@@ -29,20 +31,20 @@ export async function cluster<C extends Clock = TestClock>(meet: () => Promise<M
   const url = await postgresUrl(inject('postgres'))
   const clock = (options.clock ?? new TestClock()) as C
   const meeting = stack.use(await meet())
-  const start = async (name: string, between: (bus: Bus) => Bus) => {
+  const start = async (name: string, between: (bus: Bus) => Bus, meter?: Meter) => {
     const store = stack.use(await openStore(url))
     const bus = stack.use(await meeting.open())
-    return stack.use(await node(store, between(bus), clock, name))
+    return stack.use(await node(store, between(bus), clock, name, meter))
   }
   const a = await start('a', (bus) => bus)
-  const b = await start('b', options.through ?? ((bus) => bus))
+  const b = await start('b', options.through ?? ((bus) => bus), options.meter)
   const running = stack.move()
   return { clock, a, b, store: url, mesh: () => new TestMesh(a.url, clock).create(), [Symbol.asyncDispose]: () => running.disposeAsync() }
 }
 
 /** A broker of several on one store. */
-export function node(store: Store, bus: Bus, clock: Clock, name: string): Promise<Broker> {
-  return createBroker({ store, bus, clock, node: name })
+export function node(store: Store, bus: Bus, clock: Clock, name: string, meter?: Meter): Promise<Broker> {
+  return createBroker({ store, bus, clock, node: name, ...(meter ? { meter } : {}) })
 }
 
 /** The same mesh as its members see it through another node. */

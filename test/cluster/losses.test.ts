@@ -1,4 +1,4 @@
-import type { Bus } from '@claudemesh/broker'
+import type { Bus, Meter } from '@claudemesh/broker'
 import { openBus } from '@claudemesh/drivers'
 import { systemClock } from '@claudemesh/protocol'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -75,8 +75,11 @@ const look = async ({ clock }: Cluster<TestClock>, peer: Peer) => {
 
 describe('a bus that loses messages', () => {
   const leaky = new Leaky()
+  const counted = new Map<string, number>()
+  const add = (name: string, label: string | undefined, n: number) => counted.set(`${name} ${label}`, (counted.get(`${name} ${label}`) ?? 0) + n)
+  const meter: Meter = { count: (name, label, n = 1) => void add(name, label, n), observe: (name, _, label) => void add(name, label, 1) }
   let nodes: Cluster<TestClock>
-  beforeAll(async () => (nodes = await cluster((buses[0] as (typeof buses)[0])[1], { through: leaky.through })))
+  beforeAll(async () => (nodes = await cluster((buses[0] as (typeof buses)[0])[1], { through: leaky.through, meter })))
   afterAll(() => nodes[Symbol.asyncDispose]())
 
   test('costs the order nothing: the queue is read before what comes after the gap', async () => {
@@ -177,6 +180,25 @@ describe('a bus that loses messages', () => {
     while (seqs().length < 2) await look(nodes, bob)
     for (let i = 0; i < 3; i++) await look(nodes, bob)
     expect(seqs()).toEqual([1, 2])
+  })
+
+  test('is counted: what is missing, what was told late, and how long the bus takes', async () => {
+    const mesh = await nodes.mesh()
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob')
+    await knows(alice, bob)
+    const write = () => alice.wire.ask({ type: 'set_state', stateId: b64u(16), version: 1, record: { e: 1, n: b64u(24), c: b64u(300) } })
+    await write()
+    await bob.wire.next('state_change')
+    counted.clear()
+    leaky.loseOne('state_change')
+    await write()
+    await write()
+    await bob.wire.next('state_change')
+    expect(counted.get('bus_gaps mesh')).toBe(1)
+    while (changes(bob).length < 3) await look(nodes, bob)
+    expect(counted.get('told_late state')).toBe(1)
+    for (const timed of ['bus_seconds undefined', 'store_seconds look']) while (!counted.has(timed)) await look(nodes, bob)
   })
 
   test('leaves no ghost: rosters are compared with the store', async () => {

@@ -22,13 +22,15 @@ export interface Config {
   /** Whether GET /metrics is answered, and what its reader has to bear. */
   readonly metrics: boolean
   readonly metricsToken?: string
+  /** Where traces go, over OTLP/HTTP, which share of them, and as whose. */
+  readonly traces?: { readonly url: string; readonly share: number; readonly service: string }
   /** What anybody may ask where it differs from the defaults; false for no limit. */
   readonly rates?: Rates | false
   /** How many proxies stand in front and add to X-Forwarded-For. */
   readonly proxies: number
 }
 
-/** Reads STORE_URL, BUS_URL, NODE_ID, BLOB_URL or MINIO_ENDPOINT with its keys, PORT, HOST, PUBLIC_URL, ALLOW_CREATE, LOG_LEVEL, METRICS, METRICS_TOKEN, RATES and TRUSTED_PROXIES. Throws ConfigError. */
+/** Reads STORE_URL, BUS_URL, NODE_ID, BLOB_URL or MINIO_ENDPOINT with its keys, PORT, HOST, PUBLIC_URL, ALLOW_CREATE, LOG_LEVEL, METRICS, METRICS_TOKEN, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER_ARG, OTEL_SERVICE_NAME, RATES and TRUSTED_PROXIES. Throws ConfigError. */
 export function configFrom(env: Readonly<Record<string, string | undefined>>): Config {
   const origins = publicOrigins(env['PUBLIC_URL'])
   const store = storeUrl(env['STORE_URL'])
@@ -36,6 +38,7 @@ export function configFrom(env: Readonly<Record<string, string | undefined>>): C
   const node = nodeId(env['NODE_ID'])
   const rates = ratesFrom(env['RATES'])
   const token = env['METRICS_TOKEN'] || undefined
+  const traces = tracesTo(env)
   return {
     storeUrl: store,
     busUrl: busUrl(env['BUS_URL'], store),
@@ -48,6 +51,7 @@ export function configFrom(env: Readonly<Record<string, string | undefined>>): C
     logLevel: logLevel(env['LOG_LEVEL'] ?? 'info'),
     metrics: flag('METRICS', env['METRICS'] ?? String(token !== undefined)),
     ...(token === undefined ? {} : { metricsToken: token }),
+    ...(traces === undefined ? {} : { traces }),
     ...(rates === undefined ? {} : { rates }),
     proxies: proxies(env['TRUSTED_PROXIES'] ?? '0'),
   }
@@ -55,13 +59,14 @@ export function configFrom(env: Readonly<Record<string, string | undefined>>): C
 
 /** The settings as they may be shown: what an address holds as user, password and options is left out, and the rates that hold are spelled out. */
 export function shown(config: Config): Omit<Config, 'metricsToken'> & { readonly metricsGuarded?: true } {
-  const { metricsToken, rates = defaultRates, storeUrl, busUrl, blobUrl, ...others } = config
+  const { metricsToken, rates = defaultRates, storeUrl, busUrl, blobUrl, traces, ...others } = config
   return {
     ...others,
     rates,
     storeUrl: bare(storeUrl),
     busUrl: bare(busUrl),
     ...(blobUrl === undefined ? {} : { blobUrl: bare(blobUrl) }),
+    ...(traces === undefined ? {} : { traces: { ...traces, url: bare(traces.url) } }),
     ...(metricsToken === undefined ? {} : { metricsGuarded: true }),
   }
 }
@@ -105,6 +110,18 @@ function nodeId(text: string | undefined): string | undefined {
   if (text === undefined || text === '') return undefined
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(text)) throw new ConfigError(`NODE_ID must be up to 64 letters, digits, - and _; not ${JSON.stringify(text)}`)
   return text
+}
+
+function tracesTo(env: Readonly<Record<string, string | undefined>>): Config['traces'] {
+  const own = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] || undefined
+  const base = env['OTEL_EXPORTER_OTLP_ENDPOINT'] || undefined
+  const url = own ?? (base === undefined ? undefined : `${base.replace(/\/+$/, '')}/v1/traces`)
+  if (url === undefined || env['OTEL_SDK_DISABLED'] === 'true') return undefined
+  if (!/^https?:\/\/./.test(url) || !URL.canParse(url)) throw new ConfigError('OTEL_EXPORTER_OTLP_ENDPOINT must be like http://collector:4318')
+  const text = env['OTEL_TRACES_SAMPLER_ARG'] || '1'
+  const share = Number(text)
+  if (!(share >= 0 && share <= 1)) throw new ConfigError(`OTEL_TRACES_SAMPLER_ARG must be the share of traces from 0 to 1, not ${JSON.stringify(text)}`)
+  return { url, share, service: env['OTEL_SERVICE_NAME'] || 'claudemesh-broker' }
 }
 
 function logLevel(text: string): LogLevel {

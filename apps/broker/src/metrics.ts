@@ -21,12 +21,17 @@ export function prometheus(figuresNow: () => Figures, token: string | undefined)
   )
   const observing = made(
     histograms,
-    (name, { doc, buckets }) => new Histogram({ name: `${prefix}${name}`, help: doc, buckets: [...buckets], registers: [registry] }),
+    (name, { doc, buckets, ...row }) =>
+      new Histogram({ name: `${prefix}${name}`, help: doc, buckets: [...buckets], labelNames: 'label' in row ? [row.label] : [], registers: [registry] }),
   )
   return {
     meter: {
       count: (name, label, n = 1) => counting[name].inc({ [counters[name].label]: label }, n),
-      observe: (name, value) => observing[name].observe(value),
+      observe: (name, value, label) => {
+        const row = histograms[name]
+        if ('label' in row && label !== undefined) observing[name].observe({ [row.label]: label }, value)
+        else observing[name].observe(value)
+      },
     },
     page: async (authorization) => {
       if (token !== undefined && !same(authorization ?? '', `Bearer ${token}`)) return undefined

@@ -19,7 +19,8 @@ export function serve(config: Config, { clock, log, version, migrations }: Surro
     const store = keep(await openStore(config.storeUrl, migrations ? { migrations } : {}))
     const blob = config.blobUrl === undefined ? {} : { blob: keep(await openBlob(config.blobUrl)) }
     const bus = keep(await openBus(config.busUrl))
-    const { port, host, allowCreate, origins, nodeId, rates, proxies } = config
+    const { port, host, allowCreate, origins, nodeId, rates, proxies, traces } = config
+    const tracing = traces && keep((await import('./tracing.ts')).openTracing(traces, { node: nodeId, version }))
     const { eventLoopLag, prometheus } = await import('./metrics.ts')
     const metrics = config.metrics ? prometheus(() => broker.figures(), config.metricsToken) : undefined
     const broker: Broker = keep(
@@ -34,6 +35,7 @@ export function serve(config: Config, { clock, log, version, migrations }: Surro
         proxies,
         lag: eventLoopLag(),
         ...(rates === undefined ? {} : { rates }),
+        ...(tracing ? { tracer: tracing.tracer } : {}),
         ...(metrics ? { meter: metrics.meter, metrics: metrics.page } : {}),
         log,
         ...(version ? { version } : {}),

@@ -35,8 +35,12 @@ export function takeForNode(kernel: Kernel, item: Parcel<NodeParcel>, from: Node
   const { parcel } = item
   const mesh = kernel.meshes.peek(parcel.mesh)
   if (!mesh) return
-  if (parcel.t === 'push') pushHere(mesh, parcel, item.raw, from)
-  else if (parcel.t === 'rungs') {
+  if (parcel.t === 'push') {
+    const { id, to, trace } = parcel
+    const span = trace === undefined ? undefined : kernel.tracer?.begin('push', { mesh: mesh.id, message: id, node: from, recipients: to.length }, trace)
+    pushHere(mesh, parcel, item.raw, from)
+    span?.end()
+  } else if (parcel.t === 'rungs') {
     for (const [i, update] of parcel.updates.entries()) {
       if (update.rung !== 'received') mesh.presences.get(update.sessionPubkey)?.unqueue(parcel.sizes[i] ?? 0)
       mesh.delivered(parcel.sender, update, parcel.sizes[i])

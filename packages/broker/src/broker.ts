@@ -5,6 +5,7 @@ import { ready, TokenCache } from '@claudemesh/crypto'
 import { closeCodes, limits, MeshError, silent, systemClock, times, type Clock, type Log } from '@claudemesh/protocol'
 import { takeForNode } from './arrivals.ts'
 import { causeOf } from './cause.ts'
+import { Census } from './census.ts'
 import { inconsistencies } from './consistency.ts'
 import { answerHttp } from './http.ts'
 import type { Kernel, MetricsPage, Tapped } from './kernel.ts'
@@ -17,6 +18,7 @@ import type { Blob, Bus, Store } from './ports.ts'
 import { following } from './reconcile.ts'
 import { Session } from './session.ts'
 import { startSweep } from './sweep.ts'
+import type { Tracer } from './tracing.ts'
 import { Transfers } from './transfers.ts'
 import { Turn } from './turn.ts'
 import { Writer } from './writer.ts'
@@ -59,6 +61,8 @@ export interface BrokerOptions {
   readonly lag?: () => number
   /** Told of what happens. */
   readonly meter?: Meter
+  /** Told of each piece of work, and of what caused it. */
+  readonly tracer?: Tracer
   /** What GET /metrics gives; without it there is no such page. */
   readonly metrics?: MetricsPage
   readonly clock?: Clock
@@ -119,10 +123,10 @@ class Running implements Broker {
   constructor(options: BrokerOptions) {
     this.#options = options
     const { clock = systemClock, log = silent, meter = noMeter, rates = defaultRates, store, blob, pages = [], allowCreate = true, tap } = options
-    const { fileQuota = limits.filesPerMesh } = options
+    const { fileQuota = limits.filesPerMesh, tracer } = options
     const meshes = new Meshes()
     const turn = new Turn()
-    const writer = new Writer({ db: store.db, log, clock, meter }, (settled) => tell({ meshes, meter }, settled))
+    const writer = new Writer({ db: store.db, log, clock, meter, tracer }, (settled) => tell({ meshes, meter }, settled))
     this.#kernel = {
       db: store.db,
       blob,
@@ -131,6 +135,8 @@ class Running implements Broker {
       clock,
       log,
       meter,
+      tracer,
+      census: new Census(),
       limiter: new Limiter(rates === false ? undefined : rates),
       load: new Load(() => this.#readings(), writer.backlog),
       turn,

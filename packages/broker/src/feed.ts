@@ -8,6 +8,7 @@ import type { Database } from './ports.ts'
 import { mailMark, pushHead, tailOf } from './push.ts'
 import { delivery, inQueue, message, presence } from './tables.ts'
 import type { Writer } from './writer.ts'
+import { asked } from './asked.ts'
 import { causeOf } from './cause.ts'
 import type { Meter } from './meter.ts'
 
@@ -174,7 +175,7 @@ export class Feed {
     await this.#claim()
     for (;;) {
       await this.#env.writer.settled()
-      const page = await queuePage(this.#env.db, this.#mesh.id, { me: this.#me, member: this.#member }, after)
+      const page = await asked(this.#env, 'queue', () => queuePage(this.#env.db, this.#mesh.id, { me: this.#me, member: this.#member }, after))
       if (this.#closed) return
       for (const row of page) {
         after = row.seq

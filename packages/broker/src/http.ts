@@ -12,9 +12,12 @@ import * as tables from './tables.ts'
 export async function answerHttp(kernel: Kernel, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = (request.url ?? '').split('?')[0] ?? ''
   const invite = /^\/v1\/invite\/([A-Za-z0-9_-]{43})$/.exec(path)?.[1]
+  // What machines ask all the time is nobody's work.
+  const route = /^\/v1\/(?:invite|file)(?=\/)/.exec(path)?.[0]
+  const span = route === undefined ? undefined : kernel.tracer?.begin(`${request.method ?? ''} ${route}`)
   const file = /^\/v1\/file\/(f_[a-z2-7]{26})$/.exec(path)?.[1]
   try {
-    if (file !== undefined) await answerFile(kernel, request, response, file as FileId)
+    if (file !== undefined) await answerFile(kernel, request, response, { id: file as FileId, span })
     else if (request.method !== 'GET' && request.method !== 'HEAD') reply(response, 405, { code: 'method_not_allowed' })
     else if (path === '/healthz')
       reply(response, 200, { ok: true, protocol: contractVersion, ...(kernel.version === undefined ? {} : { version: kernel.version }) })
@@ -24,6 +27,8 @@ export async function answerHttp(kernel: Kernel, request: IncomingMessage, respo
     else reply(response, 404, { code: 'not_found' })
   } catch (error) {
     replyError(kernel, response, error)
+  } finally {
+    span?.end({ status: response.statusCode })
   }
 }
 

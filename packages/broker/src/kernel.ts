@@ -1,5 +1,6 @@
 import type { TokenCache } from '@claudemesh/crypto'
 import type { Clock, Log, Priority, SessionPubkey } from '@claudemesh/protocol'
+import type { Census } from './census.ts'
 import type { Limiter } from './limiter.ts'
 import type { Load } from './load.ts'
 import type { Meter } from './meter.ts'
@@ -10,6 +11,7 @@ import type { Blob, Database } from './ports.ts'
 import type { Presence } from './presence.ts'
 import type { Recent } from './recent.ts'
 import type { Session } from './session.ts'
+import type { Tracer } from './tracing.ts'
 import type { Transfers } from './transfers.ts'
 import type { Turn } from './turn.ts'
 import type { Writer } from './writer.ts'
@@ -38,6 +40,9 @@ export interface Kernel {
   readonly clock: Clock
   readonly log: Log
   readonly meter: Meter
+  readonly census: Census
+  /** Absent unless somebody wants to know: then nothing is spent on it. */
+  readonly tracer: Tracer | undefined
   readonly limiter: Limiter
   readonly load: Load
   readonly turn: Turn

@@ -54,11 +54,11 @@ export class LateNews {
     if (mesh.told.knows(change)) return
     mesh.told.note(change)
     if ((row.key === undefined) === (mesh.policy.body.allow.state === 'sealed')) mesh.write(change.frame, row.updatedByPresence)
-    this.#kernel.log('info', 'told_late', { what: 'state', mesh: mesh.id })
+    this.#kernel.meter.count('told_late', 'state')
   }
 
   async #lookForMemories(ids: readonly MeshId[]): Promise<void> {
-    const { db, meshes } = this.#kernel
+    const { db, meshes, meter } = this.#kernel
     const heads = await rows<{ mesh_id: MeshId; seq: number }>(
       db,
       sql`select m.mesh_id, m.seq::float8 as seq from unnest(${column(ids)}) as here(id) join mesh.memory_head m on m.mesh_id = here.id`,
@@ -69,6 +69,7 @@ export class LateNews {
       if (!mesh || mesh.told.knows(change)) continue
       mesh.told.note(change)
       mesh.write(change.frame)
+      meter.count('told_late', 'memory')
     }
   }
 }

@@ -1,5 +1,7 @@
 import { eq, gt, lt, ne, and } from 'drizzle-orm'
 import type { Clock, Log } from '@claudemesh/protocol'
+import { asked } from './asked.ts'
+import type { Meter } from './meter.ts'
 import type { Nodes } from './nodes.ts'
 import type { NodeId } from './parcels.ts'
 import type { Bus, Database } from './ports.ts'
@@ -22,9 +24,17 @@ export interface Following {
   restored(): void
 }
 
+interface Surroundings {
+  readonly db: Database
+  readonly clock: Clock
+  readonly log: Log
+  readonly meter: Meter
+  readonly nodes: Nodes
+}
+
 /** Who else serves this store: heard on the bus every half second, and leased in the store, which is the truth while the bus is down. */
 export class Membership implements AsyncDisposable {
-  readonly #env: { readonly db: Database; readonly clock: Clock; readonly log: Log; readonly nodes: Nodes }
+  readonly #env: Surroundings
   readonly #bus: Bus
   readonly #following: Following
   readonly #heard = new Map<NodeId, number>()
@@ -37,14 +47,14 @@ export class Membership implements AsyncDisposable {
   #cancelTick = () => {}
   #met: () => void = () => {}
 
-  private constructor(env: { db: Database; clock: Clock; log: Log; nodes: Nodes }, bus: Bus, following: Following) {
+  private constructor(env: Surroundings, bus: Bus, following: Following) {
     this.#env = env
     this.#bus = bus
     this.#following = following
   }
 
   /** Joins the nodes of this store; resolves when those that live were heard, or after two seconds. */
-  static async join(env: { db: Database; clock: Clock; log: Log; nodes: Nodes }, bus: Bus, following: Following): Promise<Membership> {
+  static async join(env: Surroundings, bus: Bus, following: Following): Promise<Membership> {
     const membership = new Membership(env, bus, following)
     await membership.#start()
     return membership
@@ -91,6 +101,7 @@ export class Membership implements AsyncDisposable {
     if (this.#closed) return
     if (node === nodes.id) {
       this.#judge(Number(at))
+      this.#env.meter.observe('bus_seconds', Math.max(0, clock.now() - Number(at)) / 1000)
       return
     }
     if (word === 'bye') {
@@ -155,7 +166,7 @@ export class Membership implements AsyncDisposable {
     await this.#renew()
     // While the bus is down nobody is heard, and the lease decides.
     if (!this.#up) for (const node of this.#heard.keys()) if (!this.#leases.has(node)) this.#lose(node, 'lease')
-    if (this.#leases.size > 0) await this.#following.tick()
+    if (this.#leases.size > 0) await asked(this.#env, 'look', () => this.#following.tick())
   }
 
   async #renew(): Promise<void> {

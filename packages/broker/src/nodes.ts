@@ -171,6 +171,7 @@ export class Nodes {
           const before = last.get(from)
           last.set(from, number)
           if (before !== undefined && number !== before + 1) {
+            this.#meter.count('bus_gaps', subject === nodeSubject(this.id) ? 'node' : 'mesh', Math.max(1, number - before - 1))
             this.#log('warn', 'bus_gap', { subject, from, before, number })
             this.doubt()
             arrivals.missed()

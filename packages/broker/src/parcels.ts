@@ -48,6 +48,8 @@ export type NodeParcel =
       readonly volatile?: true
       /** Passed on by a node that its recipients had left. */
       readonly onward?: true
+      /** What the passing on is a part of, where it is traced. */
+      readonly trace?: string
     }
   /** `sizes` are the bytes by which each recipient's queue shrinks. */
   | {

@@ -12,6 +12,7 @@ import { relay } from './relay.ts'
 import { repeatedAck } from './repeat.ts'
 import { route, routeDirect, routesOf, type Routed } from './route.ts'
 import type { ScannedSend, SendHeader } from './scan.ts'
+import type { Span } from './tracing.ts'
 
 /** Who sealed an envelope, and where that is not the session that sends it, what proves it to recipients. */
 interface Sender {
@@ -39,6 +40,7 @@ interface Passing {
   readonly id: MessageId
   readonly sender: Sender
   readonly createdAt: number
+  readonly span: Span | undefined
 }
 
 type Mailboxes = ReadonlyMap<MemberPubkey, Mailbox>
@@ -75,7 +77,8 @@ function pass(context: Ready, { header, tail, body }: ScannedSend, sender: Sende
   const id = messageIdOf(sender.key, header.id)
   const now = kernel.clock.now()
   kernel.load.admit(mesh.id, now, header.priority, !stored)
-  const passing = { header, body, targetSpec: JSON.stringify(header.targetSpec), id, sender, createdAt: now }
+  const span = kernel.tracer?.begin('send', { mesh: mesh.id, message: id, session: sender.key, bytes: body.length })
+  const passing = { header, body, targetSpec: JSON.stringify(header.targetSpec), id, sender, createdAt: now, span }
   const routed = sort(context, passing, boxes)
   const fanOut = routed.recipients.length + routed.mail.length
   kernel.limiter.spend(context, now, ['messages', 1], ['recipients', Math.max(1, fanOut)], ['bytes', body.length])
@@ -134,8 +137,8 @@ function push(context: Ready, passing: Passing, { recipients, wraps, mail }: Sor
 }
 
 function relayTo(context: Ready, passing: Passing, { recipients, wraps }: Routed): void {
-  const { id, header, body } = passing
-  relay(context.mesh, recipients, wraps, () => ({ id, head: headOf(context, passing), tail: tailOf(body), volatile: header.volatile === true }))
+  const { id, header, body, span } = passing
+  relay(context, recipients, wraps, () => ({ id, head: headOf(context, passing), tail: tailOf(body), volatile: header.volatile === true, span }))
 }
 
 /** Mail that no session here shows may be for one on another node. */
@@ -162,6 +165,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
     recipients: routed.recipients.map((recipient) => recipient.key),
     wraps: routed.wraps,
     mail: routed.mail.map(({ box, wrap, holder }) => ({ member: box.key, wrap, holder: holder?.key })),
+    span: passing.span,
     settled: (outcome) => {
       if (outcome === 'stored') {
         relayTo(context, passing, routed)
@@ -173,6 +177,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
       for (const queue of queues) queue.unqueue(body.length)
       if (outcome === 'known') repeat(context, passing)
       else {
+        passing.span?.end({ code: outcome instanceof MeshError ? outcome.code : 'internal' })
         kernel.recent.forget(id)
         for (const { link } of [...routed.recipients, ...routed.mail.flatMap(({ holder }) => holder ?? [])]) link?.feed.taken(id)
         session.fail(outcome, header.id)
@@ -181,7 +186,8 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
   })
 }
 
-function answer({ session, mesh }: Ready, { header, id, sender, createdAt }: Passing, routed: Sorted, queued: number): void {
+function answer({ session, mesh }: Ready, { header, id, sender, createdAt, span }: Passing, routed: Sorted, queued: number): void {
+  span?.end({ recipients: routed.recipients.length + routed.mail.length })
   const failed = { messageId: id, rung: 'failed' as const, at: createdAt, reason: 'queue_full' }
   for (const { key } of routed.full) mesh.delivered(sender.key, { ...failed, sessionPubkey: key })
   for (const key of routed.fullMail) mesh.delivered(sender.key, { ...failed, sessionPubkey: key as RecipientPubkey as SessionPubkey, mail: true })
@@ -191,7 +197,8 @@ function answer({ session, mesh }: Ready, { header, id, sender, createdAt }: Pas
   else session.write(ackText(header.id, id, queued, header.volatile === true, routed.missing, routed.gone))
 }
 
-function repeat(context: Ready, { header, body, targetSpec, id, createdAt }: Passing): void {
+function repeat(context: Ready, { header, body, targetSpec, id, createdAt, span }: Passing): void {
+  span?.end()
   repeatedAck(context, id, { ...header, targetSpec, body, createdAt }).then(
     (ack) => context.session.write(ack),
     (error: unknown) => context.session.fail(error, header.id),

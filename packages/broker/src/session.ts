@@ -274,26 +274,35 @@ export class Session {
       }
       const handler = greetingTable.get(member)
       const context = { kernel: this.#kernel, session: this, nonce: phase.nonce }
-      return this.#settle((async () => handler?.(context, input as never))(), member, id, true)
+      return this.#settle(async () => handler?.(context, input as never), member, id, true)
     }
     if (phase.name !== 'ready') throw new MeshError('not_ready')
     if (member.kind === 'notice') this.#slow(phase.context, unitsOf(input as object))
     else this.#kernel.limiter.spend(phase.context, this.#kernel.clock.now(), [kindOf(member), 1])
     const result = readyTable.get(member)?.(phase.context, input as never)
-    if (result instanceof Promise) return this.#settle(result, member, id, false)
+    if (result instanceof Promise) return this.#settle(() => result, member, id, false)
     if (member.kind === 'request') this.#reply(member.reply, id, result)
     return undefined
   }
 
-  async #settle(result: Promise<unknown>, member: { kind: string; reply?: string }, id: string | undefined, final: boolean): Promise<void> {
+  async #settle(
+    work: () => Promise<unknown>,
+    member: { readonly type: string; readonly reply?: string },
+    id: string | undefined,
+    final: boolean,
+  ): Promise<void> {
     const began = this.#kernel.clock.now()
+    const span = this.#kernel.tracer?.begin(member.type)
     try {
-      const output = await result
+      const output = await work()
+      const { presence } = this
+      span?.end(presence && { mesh: presence.mesh, session: presence.key })
       this.#kernel.meter.observe('request_seconds', (this.#kernel.clock.now() - began) / 1000)
       if (final) this.#kernel.meter.count('greetings', member.reply ?? '')
       if (member.reply !== undefined) this.#reply(member.reply, id, output)
       if (final) this.#ready?.me.link?.feed.catchUp()
     } catch (error) {
+      span?.end({ code: error instanceof MeshError ? error.code : 'internal' })
       if (final) this.#kernel.limiter.refused(this.#address)
       // Who fails to prove itself gets no second try on the same nonce.
       if (final && error instanceof MeshError) this.refuse(error, error.code === 'revoked' ? closeCodes.revoked : closeCodes.unauthorized, id)

@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { ClientId, MemberId, MeshId, MessageId, MemberPubkey, Priority, RecipientPubkey, Rung, SessionPubkey } from '@claudemesh/protocol'
 import { column } from './sql.ts'
+import type { Span } from './tracing.ts'
 
 /** An envelope's part for one member. `holder` is the session it is pushed to at once. */
 export interface Mailed {
@@ -25,6 +26,8 @@ export interface Entry {
   /** As many as recipients, or none when the body is boxed for the single one. */
   readonly wraps: readonly string[]
   readonly mail: readonly Mailed[]
+  /** The sending, where it is traced. */
+  readonly span: Span | undefined
   settled(outcome: 'stored' | 'known' | Error): void
 }
 

@@ -1,5 +1,6 @@
 import { and, eq, lt, not, sql } from 'drizzle-orm'
 import { closeCodes, MeshError, times } from '@claudemesh/protocol'
+import { asked } from './asked.ts'
 import { forgetFiles, sweepFiles } from './file-sweep.ts'
 import type { Kernel } from './kernel.ts'
 import { sweepKeyboxes } from './keyboxes.ts'
@@ -19,6 +20,11 @@ export function startSweep(kernel: Kernel): () => Promise<void> {
   let cancel = () => {}
   let running: Promise<void> | undefined
   let storeSwept = -Infinity
+  const run = (work: () => Promise<void>) => {
+    running = asked(kernel, 'sweep', work)
+      .catch((error: unknown) => kernel.log('error', 'sweep_failed', { cause: causeOf(error) }))
+      .finally(() => (running = undefined))
+  }
   const schedule = () => {
     cancel = kernel.clock.after(every, () => {
       schedule()
@@ -26,16 +32,23 @@ export function startSweep(kernel: Kernel): () => Promise<void> {
       const now = kernel.clock.now()
       const whole = now - storeSwept >= storeEvery
       if (whole) storeSwept = now
-      running = sweep(kernel, now, whole)
-        .catch((error: unknown) => kernel.log('error', 'sweep_failed', { cause: causeOf(error) }))
-        .finally(() => (running = undefined))
+      run(async () => {
+        await sweep(kernel, now, whole)
+        await count(kernel)
+      })
     })
   }
   schedule()
+  run(() => count(kernel))
   return async () => {
     cancel()
     await running
   }
+}
+
+/** For metrics that somebody may read. */
+async function count(kernel: Kernel): Promise<void> {
+  if (kernel.metrics) await kernel.census.count(kernel)
 }
 
 /** The store is swept only now and then, as a `whole` run. */

@@ -22,7 +22,7 @@ async function serve(context: Context, output: Output, options: UpOptions): Prom
   const data = dataFolder(context, options.data)
   // The broker and its store are heavy: a second `up` does without them.
   const { startEmbedded } = await import('../local/embedded.ts')
-  await using broker = await startEmbedded({ port: options.port ?? defaultPort, data, clock: context.clock, version: context.version })
+  await using broker = await startEmbedded({ port: options.port ?? defaultPort, data, clock: context.clock, version: context.version, metrics: true })
   using self = announce(context.home, { port: broker.port, url: broker.url, data, version: context.version })
   const ready = await reportOf(context, self)
   report(context, output, ready, 'serves until Ctrl-C')

@@ -14,17 +14,32 @@ export interface EmbeddedOptions {
   readonly clock: Clock
   readonly log?: Log
   readonly version?: string
+  /** Whether GET /metrics is answered. */
+  readonly metrics?: boolean
   readonly tap?: Parameters<typeof createBroker>[0]['tap']
 }
 
 /** A whole broker in this process, on files. Throws `port_taken` or `data_in_use` with the remedy. */
-export async function startEmbedded({ port, data, clock, log, version, tap }: EmbeddedOptions): Promise<Broker> {
+export async function startEmbedded({ port, data, clock, log, version, metrics = false, tap }: EmbeddedOptions): Promise<Broker> {
   if (data !== '') mkdirSync(data, { recursive: true, mode: 0o700 })
   return inTurn(async (keep) => {
     const store = keep(await open(data))
     const blob = keep(await openBlob(data === '' ? 'file:' : `file:${join(data, 'files')}`))
     const bus = keep(await openBus('local:'))
-    const broker = keep(await listen(port, { store, blob, bus, clock, ...(log ? { log } : {}), ...(version ? { version } : {}), ...(tap ? { tap } : {}) }))
+    const { prometheus } = metrics ? await import('@claudemesh/broker-app/metrics') : {}
+    const told = prometheus?.(() => broker.figures(), undefined)
+    const broker: Broker = keep(
+      await listen(port, {
+        store,
+        blob,
+        bus,
+        clock,
+        ...(log ? { log } : {}),
+        ...(version ? { version } : {}),
+        ...(told ? { meter: told.meter, metrics: told.page } : {}),
+        ...(tap ? { tap } : {}),
+      }),
+    )
     const { port: bound, url, failed } = broker
     return { port: bound, url, failed, figures: () => broker.figures(), consistencyCheck: () => broker.consistencyCheck() }
   })

@@ -53,7 +53,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
     await kernel.writer.after(async () => {
       if (added.length > 0) await kernel.db.insert(delivery).values(added).onConflictDoNothing()
     })
-    relay(mesh, routed.recipients, routed.wraps, () => ({ id: messageId, head, tail: tailOf(stored.ciphertext) }))
+    relay({ kernel, mesh }, routed.recipients, routed.wraps, () => ({ id: messageId, head, tail: tailOf(stored.ciphertext) }))
     const { peers, tokens } = peerTable(routed.missing.filter((presence) => !had.has(presence.key)))
     return { messageId, queued: added.length + named.keys.length - fresh.keys.length, missing: peers, tokens, gone: [...routed.gone] }
   },

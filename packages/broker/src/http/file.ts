@@ -8,6 +8,7 @@ import type { Kernel } from '../kernel.ts'
 import type { Mesh } from '../mesh.ts'
 import type { Presence } from '../presence.ts'
 import { file } from '../tables.ts'
+import type { Span } from '../tracing.ts'
 import { guards, reply, replyError } from './reply.ts'
 
 /** A session of the mesh, as the signature of its request proves. */
@@ -16,8 +17,14 @@ interface Caller {
   readonly me: Presence
 }
 
+/** Which file a request is about, and the span it is a part of. */
+interface Asked {
+  readonly id: FileId
+  readonly span: Span | undefined
+}
+
 /** Sends or takes the object of a file: ciphertext, through the broker, so that access is checked each time and the storage is nobody else's to reach. */
-export async function answerFile(kernel: Kernel, request: IncomingMessage, response: ServerResponse, id: FileId): Promise<void> {
+export async function answerFile(kernel: Kernel, request: IncomingMessage, response: ServerResponse, { id, span: cause }: Asked): Promise<void> {
   const { method } = request
   if (method !== 'GET' && method !== 'HEAD' && method !== 'PUT') {
     reply(response, 405, { code: 'method_not_allowed' })
@@ -29,8 +36,14 @@ export async function answerFile(kernel: Kernel, request: IncomingMessage, respo
   using _ = kernel.transfers.begin(caller.me.key)
   // Node destroys the socket by itself.
   request.socket.setTimeout(times.transferIdle)
-  if (method === 'PUT') await take(kernel, caller, request, response, id)
-  else await give(kernel, caller, request, response, id)
+  const span = kernel.tracer?.begin(method === 'PUT' ? 'upload' : 'download', { mesh: caller.mesh.id, session: caller.me.key, file: id }, cause)
+  try {
+    const bytes = await (method === 'PUT' ? take : give)(kernel, caller, request, response, id)
+    span?.end({ status: response.statusCode, bytes })
+  } catch (error) {
+    span?.end({ code: error instanceof MeshError ? error.code : 'internal' })
+    throw error
+  }
 }
 
 async function callerOf(kernel: Kernel, request: IncomingMessage, method: HttpMethod): Promise<Caller> {
@@ -45,7 +58,8 @@ async function callerOf(kernel: Kernel, request: IncomingMessage, method: HttpMe
   return { mesh, me }
 }
 
-async function take(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessage, response: ServerResponse, id: FileId): Promise<void> {
+/** Takes a part of an upload; how many bytes of it are safe. */
+async function take(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessage, response: ServerResponse, id: FileId): Promise<number> {
   const offset = offsetOf(/[?&]offset=(\d{1,15})$/.exec(request.url ?? ''))
   const length = lengthOf(request)
   const row = await uploadOf(kernel, mesh.id, me.key, id)
@@ -53,18 +67,19 @@ async function take(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessa
   if (offset + length > row.sizeBytes) throw new MeshError('too_large', `${row.sizeBytes} bytes were announced, ${offset + length} are sent`)
   using _ = kernel.transfers.moving(mesh.id, id)
   const safe = await append(kernel, row, offset, request, response)
-  if (safe === undefined) return
+  if (safe === undefined) return 0
   await kernel.db
     .update(file)
     .set({ expiresAt: kernel.clock.now() + times.uploadLife })
     .where(and(eq(file.meshId, mesh.id), eq(file.id, id)))
   reply(response, 200, { offset: safe })
+  return safe - offset
 }
 
 /** What is safe after all that came; undefined when that was answered already, or nobody waits for the answer. */
 async function append(kernel: Kernel, row: FileRow, offset: number, request: IncomingMessage, response: ServerResponse): Promise<number | undefined> {
   try {
-    return await blobOf(kernel).append(placeOf(row), row.sizeBytes, offset, piecesOf(request))
+    return await blobOf(kernel).append(placeOf(row), row.sizeBytes, offset, piecesOf(kernel, request))
   } catch (error) {
     if (request.errored) {
       kernel.log('info', 'upload_cut', { mesh: row.meshId })
@@ -78,14 +93,17 @@ async function append(kernel: Kernel, row: FileRow, offset: number, request: Inc
   }
 }
 
-async function* piecesOf(request: IncomingMessage): AsyncGenerator<Uint8Array, void> {
+async function* piecesOf({ meter }: Kernel, request: IncomingMessage): AsyncGenerator<Uint8Array, void> {
   for await (const piece of request.iterator({ destroyOnReturn: false })) {
-    yield piece as Uint8Array
-    release(piece as Uint8Array)
+    const bytes = piece as Uint8Array
+    meter.count('blob_bytes', 'in', bytes.length)
+    yield bytes
+    release(bytes)
   }
 }
 
-async function give(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessage, response: ServerResponse, id: FileId): Promise<void> {
+/** Sends an object; how many bytes of it the reader has. */
+async function give(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessage, response: ServerResponse, id: FileId): Promise<number> {
   const row = await readableFile(kernel, mesh.id, me, id)
   const { range } = request.headers
   const from = range === undefined ? 0 : offsetOf(/^bytes=(\d{1,15})-$/.exec(range))
@@ -101,19 +119,23 @@ async function give(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessa
   })
   if (request.method === 'HEAD') {
     response.end()
-    return
+    return 0
   }
   try {
-    for await (const piece of found.body) await sent(response, piece)
+    for await (const piece of found.body) {
+      kernel.meter.count('blob_bytes', 'out', piece.length)
+      await sent(response, piece)
+    }
     response.end()
     await finished(response)
   } catch (error) {
     // Whoever hung up is no failure; a storage that gives less than it has is one, and the line is cut so that nobody takes it for the end.
     if (error instanceof MeshError) kernel.log('error', 'file_cut', { code: error.code })
     response.destroy()
-    return
+    return 0
   }
   await downloaded(kernel, row, me)
+  return found.size - from
 }
 
 /** Resolves when the system has the bytes: their buffer is used again then. Rejects when the line is closed. */
