@@ -3,6 +3,7 @@ import { defaultRates, type Kind, type Rates, type Scope } from '@claudemesh/bro
 import { openStore } from '@claudemesh/drivers'
 import { createBroker, type Broker } from '@claudemesh/broker'
 import { TestClock } from '../harness/clock.ts'
+import { fileId, get } from './file-kit.ts'
 import { b64u, dial, TestMesh, type Frame } from './kit.ts'
 
 const store = await openStore('pglite:')
@@ -113,6 +114,21 @@ test.each([
     )
   expect((await ask(eve, mallory)).type).not.toBe('error')
   for (const peer of Object.values(peers)) await peer[Symbol.asyncDispose]()
+  await broker[Symbol.asyncDispose]()
+})
+
+test('requests for files count as any other', async () => {
+  const { broker, mesh, clock } = await at(tight('session', 'requests', 2))
+  await using alice = await mesh.peer('Alice')
+  await using twin = await mesh.peer('Twin')
+  const nothing = fileId()
+  expect(await get(alice, nothing)).toMatchObject({ status: 404 })
+  expect(await alice.wire.ask({ type: 'get_policy' })).toMatchObject({ type: 'policy' })
+  const limited = { code: 'rate_limited', message: 'too many requests from this session: try again in 1 s', retryAfter: 1000 }
+  expect(await get(alice, nothing)).toMatchObject({ status: 429, headers: '1', body: limited })
+  expect(await get(twin, nothing)).toMatchObject({ status: 404 })
+  clock.advance(1000)
+  expect(await get(alice, nothing)).toMatchObject({ status: 404 })
   await broker[Symbol.asyncDispose]()
 })
 

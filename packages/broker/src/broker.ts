@@ -10,7 +10,8 @@ import { inconsistencies } from './consistency.ts'
 import { answerHttp } from './http.ts'
 import type { Kernel, MetricsPage, Tapped } from './kernel.ts'
 import { tell } from './lifecycle.ts'
-import { listen, portOf, type GreetingCaps } from './listen.ts'
+import { Greeters, type GreetingCaps } from './greeters.ts'
+import { listen, portOf } from './listen.ts'
 import { Membership } from './membership.ts'
 import { Meshes } from './meshes.ts'
 import { Nodes } from './nodes.ts'
@@ -108,9 +109,7 @@ class Running implements Broker {
   readonly #kernel: Kernel
   readonly #audiences = new Set<string>()
   readonly #sessions = new Map<Session, Duplex>()
-  /** Connections in greeting, by address. */
-  readonly #greetings = new Map<string, number>()
-  #greeting = 0
+  readonly #greeters: Greeters
   #server: Server | undefined
   #closing: Promise<void> | undefined
   readonly #failing = Promise.withResolvers<MeshError>()
@@ -122,6 +121,7 @@ class Running implements Broker {
 
   constructor(options: BrokerOptions) {
     this.#options = options
+    this.#greeters = new Greeters({ total: 4096, perAddress: 1024, ...options.greetings })
     const { clock = systemClock, log = silent, meter = noMeter, rates = defaultRates, store, blob, pages = [], allowCreate = true, tap } = options
     const { fileQuota = limits.filesPerMesh, tracer } = options
     const meshes = new Meshes()
@@ -166,7 +166,7 @@ class Running implements Broker {
   }
 
   figures(): Figures {
-    return figuresOf(this.#kernel, { connections: this.#sessions.size, greeting: this.#greeting, outbox: this.#outboxBytes() })
+    return figuresOf(this.#kernel, { connections: this.#sessions.size, greeting: this.#greeters.size, outbox: this.#outboxBytes() })
   }
 
   get failed(): Promise<MeshError> {
@@ -180,13 +180,12 @@ class Running implements Broker {
   async start(): Promise<void> {
     await this.#claim()
     await this.#join()
-    const { port = 0, host = '127.0.0.1', origins, greetings, proxies = 0 } = this.#options
+    const { port = 0, host = '127.0.0.1', origins, proxies = 0 } = this.#options
     this.#server = await listen(port, host, {
       log: this.#kernel.log,
-      caps: { total: 4096, perAddress: 1024, ...greetings },
       pages: this.#kernel.pages,
       proxies,
-      greeting: (address) => ({ total: this.#greeting, perAddress: this.#greetings.get(address) ?? 0 }),
+      admits: (address) => this.#greeters.admits(address),
       connected: (ws, socket, address) => this.#connected(ws, socket, address),
       request: (request, response) => void answerHttp(this.#kernel, request, response),
     })
@@ -254,16 +253,16 @@ class Running implements Broker {
       ws.close(closeCodes.restart)
       return
     }
-    this.#count(address, 1)
     const session = new Session(
       this.#kernel,
       ws,
       { socket, address },
       {
-        greeted: () => this.#count(address, -1),
+        greeted: () => this.#greeters.remove(session),
         closed: (left) => this.#sessions.delete(left),
       },
     )
+    this.#greeters.add(session, address)
     this.#sessions.set(session, socket)
   }
 
@@ -298,13 +297,6 @@ class Running implements Broker {
   #comeBack(): number {
     const [random = 0] = crypto.getRandomValues(new Uint16Array(1))
     return 100 + Math.round((random / 65_536) * Math.min(5_000, Math.max(200, this.#sessions.size)))
-  }
-
-  #count(address: string, change: 1 | -1): void {
-    const left = (this.#greetings.get(address) ?? 0) + change
-    if (left === 0) this.#greetings.delete(address)
-    else this.#greetings.set(address, left)
-    this.#greeting += change
   }
 
   #schedulePing(): void {

@@ -4,6 +4,6 @@ export { counters, figures, histograms, type Figures, type Meter } from './meter
 export { defaultRates, kinds, refusedGreeting, type Kind, type Rates, type Scope } from './rates.ts'
 export { probe } from './readiness.ts'
 export type { Rate } from './buckets.ts'
-export type { GreetingCaps } from './listen.ts'
+export type { GreetingCaps } from './greeters.ts'
 export type { Blob, BlobKey, Bus, Database, Store } from './ports.ts'
 export { factNames, type Facts, type Span, type Tracer } from './tracing.ts'

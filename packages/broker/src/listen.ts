@@ -4,21 +4,14 @@ import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { limits, type Log } from '@claudemesh/protocol'
 
-/** How many connections may be open that have not proven anything, in all and per address. */
-export interface GreetingCaps {
-  readonly total: number
-  readonly perAddress: number
-}
-
 export interface Door {
   readonly log: Log
-  readonly caps: GreetingCaps
   /** How many proxies stand in front. */
   readonly proxies: number
   /** Origins of pages that may connect; command-line clients send none. */
   readonly pages: ReadonlySet<string>
-  /** Connections in greeting, in all and from one address. */
-  greeting(address: string): { total: number; perAddress: number }
+  /** Whether one more connection from this address may greet. */
+  admits(address: string): boolean
   connected(ws: WebSocket, socket: Duplex, address: string): void
   request: Parameters<typeof createServer>[1]
 }
@@ -57,8 +50,7 @@ function refusalOf(request: IncomingMessage, door: Door): string | undefined {
   if ((request.url ?? '').split('?')[0] !== '/ws') return '404 Not Found'
   const { origin } = request.headers
   if (origin !== undefined && !door.pages.has(origin)) return '403 Forbidden'
-  const { total, perAddress } = door.greeting(addressOf(request, door.proxies))
-  return total >= door.caps.total || perAddress >= door.caps.perAddress ? '503 Service Unavailable' : undefined
+  return door.admits(addressOf(request, door.proxies)) ? undefined : '503 Service Unavailable'
 }
 
 /** Who is at the other end: so many proxies in front each add the address they were called from. */

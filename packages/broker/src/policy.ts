@@ -32,9 +32,9 @@ export async function replacePolicy(kernel: Kernel, mesh: Mesh, token: string): 
   await failRevokedMail(kernel, mesh)
 }
 
-/** Holds the policy as it is until the transaction ends. Throws `policy_conflict` when it is not the one in force any more. */
+/** Holds the policy as it is, and for this transaction alone, until it ends: what counts members or invites sees all of them. Throws `policy_conflict` when it is not the one in force any more. */
 export async function holdPolicy(tx: Database, mesh: Mesh): Promise<void> {
-  const [row] = await tx.select({ v: tables.mesh.policyVersion }).from(tables.mesh).where(eq(tables.mesh.id, mesh.id)).for('share')
+  const [row] = await tx.select({ v: tables.mesh.policyVersion }).from(tables.mesh).where(eq(tables.mesh.id, mesh.id)).for('no key update')
   if (row?.v !== mesh.policy.body.v) throw new MeshError('policy_conflict')
 }
 

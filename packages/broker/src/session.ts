@@ -45,6 +45,8 @@ export interface Host {
 }
 
 const missedPings = 3
+// Whoever does not answer a close is cut.
+const patience = 5_000
 const overloadedFields = JSON.stringify(overloaded).slice(1, -1)
 // A hello with its frame header, and no more, may be read before anything is proven.
 // What the system gives at once, about: more of one connection in one turn would keep the others waiting.
@@ -62,6 +64,7 @@ export class Session {
   #busy = false
   #waiting: Buffer[] = []
   #missed = 0
+  #cancelCut: () => void = () => {}
   /** What was read in the turn of the event loop that came last. */
   #turn = { number: -1, bytes: 0 }
 
@@ -96,6 +99,11 @@ export class Session {
   /** Whether nothing is proven yet, and the connection still stands. */
   get greeting(): boolean {
     return this.#phase.name === 'greeting'
+  }
+
+  /** Whether it has not even begun to greet. */
+  get unheard(): boolean {
+    return this.#phase.name === 'greeting' && !this.#busy
   }
 
   /** Queues a frame for the end of this turn. */
@@ -134,6 +142,7 @@ export class Session {
     this.#outbox.flush()
     this.#outbox.close()
     this.#ws.close(code, reason)
+    this.#cancelCut = this.#kernel.clock.after(patience, () => this.#ws.terminate())
   }
 
   /** Ends the connection at once. */
@@ -355,6 +364,7 @@ export class Session {
     this.#lastWords()
     const left = this.#leave()
     this.#become({ name: 'closed', reason })
+    this.#cancelCut()
     this.#outbox.close()
     this.#waiting = []
     left()

@@ -6,6 +6,7 @@ import type { Kernel } from './kernel.ts'
 import { sweepKeyboxes } from './keyboxes.ts'
 import { end, tell } from './lifecycle.ts'
 import { rows } from './sql.ts'
+import { sweepSignedRequests } from './signed-requests.ts'
 import { removeTombstones } from './state-rows.ts'
 import * as tables from './tables.ts'
 import { sweepWriters } from './writers.ts'
@@ -63,6 +64,7 @@ async function sweep(kernel: Kernel, now: number, whole: boolean): Promise<void>
     await sweepKeyboxes(kernel.db, now - times.pendingKeyboxes, now)
     await removeTombstones(kernel.db, now - times.tombstoneLife)
     await forgetFiles(kernel, now)
+    await sweepSignedRequests(kernel.db, now)
     kernel.meter.count('swept', 'writers', await sweepWriters(kernel.db, now))
   }
   kernel.limiter.sweep(kernel.meshes.all(), now)

@@ -195,6 +195,18 @@ export const delivery = schema.table(
   ],
 )
 
+/** Signed HTTP requests that were taken, on whichever node, until they are too old to be taken anyway. */
+export const signedRequest = schema.table(
+  'signed_request',
+  {
+    meshId: text('mesh_id').$type<MeshId>().notNull(),
+    sessionPubkey: text('session_pubkey').$type<SessionPubkey>().notNull(),
+    nonce: text('nonce').notNull(),
+    until: millis('until').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.meshId, t.sessionPubkey, t.nonce] })],
+)
+
 /** Certificates of sessions that wrote something which outlives them, by the hash of the last one. */
 export const writer = schema.table(
   'writer',

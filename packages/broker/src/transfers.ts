@@ -1,22 +1,9 @@
-import { limits, MeshError, times, type FileId, type MeshId, type SessionPubkey } from '@claudemesh/protocol'
+import { limits, MeshError, type FileId, type MeshId, type SessionPubkey } from '@claudemesh/protocol'
 
-/** The file transfers of this process: which are under way, and which signed requests were used. */
+/** The file transfers that are under way in this process. */
 export class Transfers {
-  readonly #used = new Map<string, number>()
   readonly #bySession = new Map<SessionPubkey, number>()
   readonly #uploads = new Set<string>()
-
-  /** Takes a signed request once. Throws `unauthorized` for one that was taken before. */
-  use(session: SessionPubkey, nonce: string, now: number): void {
-    for (const [key, until] of this.#used) {
-      if (until >= now) break
-      this.#used.delete(key)
-    }
-    const key = `${session} ${nonce}`
-    if (this.#used.has(key)) throw new MeshError('unauthorized')
-    // Signed up to one skew ahead of us, it is fresh for two.
-    this.#used.set(key, now + 2 * times.skew)
-  }
 
   /** Counts a transfer of this session until the scope ends. Throws `rate_limited` when it has too many. */
   begin(session: SessionPubkey): Disposable {

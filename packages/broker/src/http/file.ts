@@ -7,6 +7,7 @@ import { blobOf, downloaded, placeOf, readableFile, uploadOf, type FileRow } fro
 import type { Kernel } from '../kernel.ts'
 import type { Mesh } from '../mesh.ts'
 import type { Presence } from '../presence.ts'
+import { takeOnce } from '../signed-requests.ts'
 import { file } from '../tables.ts'
 import type { Span } from '../tracing.ts'
 import { guards, reply, replyError } from './reply.ts'
@@ -54,7 +55,8 @@ async function callerOf(kernel: Kernel, request: IncomingMessage, method: HttpMe
   const mesh = await kernel.meshes.get(kernel, meshId)
   const me = mesh?.presences.get(session)
   if (!mesh || !me || now > me.expiresAt + times.skew) throw new MeshError('unauthorized')
-  kernel.transfers.use(session, nonce, now)
+  kernel.limiter.spend({ mesh, me }, now, ['requests', 1])
+  await takeOnce(kernel.db, meshId, { session, nonce }, now)
   return { mesh, me }
 }
 
