@@ -99,6 +99,18 @@ test('of several on one bus each retakes its share of the claim, and a lone one 
   expect(two.port).toBeGreaterThan(0)
 })
 
+test('a claim that the server let go of unnoticed is looked after at every ping', async () => {
+  const url = await postgresUrl(server.url)
+  const { line, lined } = await through(url)
+  await using _ = line
+  await using first = await testBroker(lined)
+  line.forget()
+  await using second = await whenFree(url)
+  first.clock.advance(30_000)
+  expect(await first.failed).toMatchObject(refused)
+  expect(second.port).toBeGreaterThan(0)
+})
+
 test('a connection that broke on this side alone is no other broker', async () => {
   const url = await postgresUrl(server.url)
   const { line, lined } = await through(url)

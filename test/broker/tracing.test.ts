@@ -27,6 +27,8 @@ test('what a broker works on is told as spans of ids and counts, and nothing tha
     await using bob = await world.peer('Bob', { member: await world.enrolled() })
     const ack = await alice.send([bob.key], 'canary')
     await bob.wire.next('push')
+    bob.receive(ack['messageId'])
+    await alice.wire.next('delivery')
     const { ciphertext } = bob.wire.seen.find(({ type }) => type === 'push') as unknown as { ciphertext: string }
     words.push(ciphertext, alice.chain.at(-1) ?? '', alice.presence())
     file = await shared(alice, Buffer.alloc(5000))
@@ -40,6 +42,8 @@ test('what a broker works on is told as spans of ids and counts, and nothing tha
   const [send] = collector.named('send')
   expect(send).toMatchObject({ node: 'east-1', kind: 2, facts: { mesh, session, message, recipients: 1 } })
   expect(collector.named('store messages')).toMatchObject([{ traceId: send?.traceId, parentSpanId: send?.spanId, facts: { entries: 1 } }])
+  expect(collector.named('store receipts')).toMatchObject([{ facts: { entries: 1 } }])
+  expect(collector.named('store queue').map((span) => span.facts)).toContainEqual({ mesh, session })
   const [put] = collector.named('PUT /v1/file')
   expect(collector.named('upload')).toMatchObject([{ parentSpanId: put?.spanId, facts: { mesh, file, bytes: 5000, status: 200 } }])
   expect(collector.named('download')).toMatchObject([{ facts: { file, bytes: 5000, status: 200 } }])

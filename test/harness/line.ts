@@ -46,6 +46,16 @@ export class Line implements AsyncDisposable {
     }
   }
 
+  /** Ends the connection on the far side alone: the near end hears of it when it next sends. */
+  forget(): void {
+    for (const [near, far] of this.#pairs) {
+      far.removeAllListeners('end').removeAllListeners('close')
+      far.destroy()
+      near.removeAllListeners('data')
+      near.once('data', () => near.resetAndDestroy())
+    }
+  }
+
   /** Keeps the connection open, but lets nothing through. */
   freeze(): void {
     this.#frozen = true

@@ -15,7 +15,7 @@ import { listen, portOf } from './listen.ts'
 import { Membership } from './membership.ts'
 import { Meshes } from './meshes.ts'
 import { Nodes } from './nodes.ts'
-import type { Blob, Bus, Store } from './ports.ts'
+import type { Blob, Bus, Claim, Store } from './ports.ts'
 import { following } from './reconcile.ts'
 import { Session } from './session.ts'
 import { startSweep } from './sweep.ts'
@@ -115,7 +115,7 @@ class Running implements Broker {
   readonly #failing = Promise.withResolvers<MeshError>()
   #cancelPing: () => void = () => {}
   #stopSweep: () => Promise<void> = async () => {}
-  #claimed: AsyncDisposable | undefined
+  #claimed: Claim | undefined
   #membership: Membership | undefined
   #stopHearing: () => void = () => {}
 
@@ -302,6 +302,7 @@ class Running implements Broker {
   #schedulePing(): void {
     this.#cancelPing = this.#kernel.clock.after(times.ping, () => {
       for (const session of this.#sessions.keys()) session.ping()
+      void this.#claimed?.check()
       this.#schedulePing()
     })
   }

@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, inArray, or } from 'drizzle-orm'
-import type { Clock, Log, MemberPubkey, MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
+import type { Log, MemberPubkey, MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
 import { claimMail } from './mail.ts'
 import type { Mesh } from './mesh.ts'
 import type { NodeId } from './parcels.ts'
@@ -8,9 +8,8 @@ import type { Database } from './ports.ts'
 import { mailMark, pushHead, tailOf } from './push.ts'
 import { delivery, inQueue, message, presence } from './tables.ts'
 import type { Writer } from './writer.ts'
-import { asked } from './asked.ts'
+import { asked, type Watching } from './asked.ts'
 import { causeOf } from './cause.ts'
-import type { Meter } from './meter.ts'
 
 const pageSize = 100
 const holdAtMost = 256
@@ -18,6 +17,12 @@ const holdAtMost = 256
 const retryAfter = 1_000
 
 type Row = Awaited<ReturnType<typeof queuePage>>[number]
+
+interface Surroundings extends Watching {
+  readonly db: Database
+  readonly writer: Writer
+  readonly log: Log
+}
 
 interface Held {
   readonly id: MessageId
@@ -31,7 +36,7 @@ interface Held {
  * stored messages to the queue and begins again once the socket has drained. A live push never overtakes an older one.
  */
 export class Feed {
-  readonly #env: { readonly db: Database; readonly writer: Writer; readonly clock: Clock; readonly log: Log; readonly meter: Meter }
+  readonly #env: Surroundings
   readonly #mesh: Mesh
   readonly #me: SessionPubkey
   readonly #outbox: Outbox
@@ -53,13 +58,7 @@ export class Feed {
   #wake: (() => void) | undefined
   #cancelRetry: () => void = () => {}
 
-  constructor(
-    env: { db: Database; writer: Writer; clock: Clock; log: Log; meter: Meter },
-    mesh: Mesh,
-    me: SessionPubkey,
-    outbox: Outbox,
-    member?: MemberPubkey,
-  ) {
+  constructor(env: Surroundings, mesh: Mesh, me: SessionPubkey, outbox: Outbox, member?: MemberPubkey) {
     this.#env = env
     this.#mesh = mesh
     this.#me = me
@@ -175,7 +174,9 @@ export class Feed {
     await this.#claim()
     for (;;) {
       await this.#env.writer.settled()
-      const page = await asked(this.#env, 'queue', () => queuePage(this.#env.db, this.#mesh.id, { me: this.#me, member: this.#member }, after))
+      const page = await asked(this.#env, 'queue', () => queuePage(this.#env.db, this.#mesh.id, { me: this.#me, member: this.#member }, after), {
+        facts: { mesh: this.#mesh.id, session: this.#me },
+      })
       if (this.#closed) return
       for (const row of page) {
         after = row.seq

@@ -5,5 +5,5 @@ export { defaultRates, kinds, refusedGreeting, type Kind, type Rates, type Scope
 export { probe } from './readiness.ts'
 export type { Rate } from './buckets.ts'
 export type { GreetingCaps } from './greeters.ts'
-export type { Blob, BlobKey, Bus, Database, Store } from './ports.ts'
+export type { Blob, BlobKey, Bus, Claim, Database, Store } from './ports.ts'
 export { factNames, type Facts, type Span, type Tracer } from './tracing.ts'

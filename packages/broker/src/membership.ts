@@ -1,7 +1,6 @@
 import { eq, gt, lt, ne, and } from 'drizzle-orm'
-import type { Clock, Log } from '@claudemesh/protocol'
-import { asked } from './asked.ts'
-import type { Meter } from './meter.ts'
+import type { Log } from '@claudemesh/protocol'
+import { asked, type Watching } from './asked.ts'
 import type { Nodes } from './nodes.ts'
 import type { NodeId } from './parcels.ts'
 import type { Bus, Database } from './ports.ts'
@@ -24,11 +23,9 @@ export interface Following {
   restored(): void
 }
 
-interface Surroundings {
+interface Surroundings extends Watching {
   readonly db: Database
-  readonly clock: Clock
   readonly log: Log
-  readonly meter: Meter
   readonly nodes: Nodes
 }
 

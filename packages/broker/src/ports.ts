@@ -14,7 +14,12 @@ export interface Store extends AsyncDisposable {
    * claim, as does the end of the process; `lost` is called when the claim ended otherwise and could not be renewed. A store that only one process can open
    * needs none.
    */
-  claim?(how: 'alone' | 'shared', lost: () => void): Promise<AsyncDisposable | undefined>
+  claim?(how: 'alone' | 'shared', lost: () => void): Promise<Claim | undefined>
+}
+
+export interface Claim extends AsyncDisposable {
+  /** To be called now and then: finds out whether it still stands, and if it does not, has it taken again. */
+  check(): Promise<void>
 }
 
 /** How brokers that serve the same meshes reach each other. It promises speed, not delivery: whatever it loses is found in the store. */

@@ -1,6 +1,7 @@
 import { messageIdOf } from '@claudemesh/crypto'
 import { limits, MeshError, toErrorFrame, type MemberPubkey, type MessageId, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import { ackText } from './ack.ts'
+import { codeOf } from './asked.ts'
 import { acceptForward } from './forward.ts'
 import type { Ready } from './kernel.ts'
 import { holderFor, openMailboxes, type Mailbox } from './mail.ts'
@@ -177,7 +178,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
       for (const queue of queues) queue.unqueue(body.length)
       if (outcome === 'known') repeat(context, passing)
       else {
-        passing.span?.end({ code: outcome instanceof MeshError ? outcome.code : 'internal' })
+        passing.span?.end({ code: codeOf(outcome) })
         kernel.recent.forget(id)
         for (const { link } of [...routed.recipients, ...routed.mail.flatMap(({ holder }) => holder ?? [])]) link?.feed.taken(id)
         session.fail(outcome, header.id)

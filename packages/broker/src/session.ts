@@ -21,6 +21,7 @@ import { overloaded } from './load.ts'
 import { Outbox } from './outbox.ts'
 import { refuseTooMany, scanSend, storedSendId, wholeSend } from './scan.ts'
 import { send } from './send.ts'
+import { codeOf } from './asked.ts'
 import { causeOf } from './cause.ts'
 import { kindOf, unitsOf } from './units.ts'
 import { storeFailure } from './store-failure.ts'
@@ -311,7 +312,7 @@ export class Session {
       if (member.reply !== undefined) this.#reply(member.reply, id, output)
       if (final) this.#ready?.me.link?.feed.catchUp()
     } catch (error) {
-      span?.end({ code: error instanceof MeshError ? error.code : 'internal' })
+      span?.end({ code: codeOf(error) })
       if (final) this.#kernel.limiter.refused(this.#address)
       // Who fails to prove itself gets no second try on the same nonce.
       if (final && error instanceof MeshError) this.refuse(error, error.code === 'revoked' ? closeCodes.revoked : closeCodes.unauthorized, id)

@@ -5,9 +5,8 @@ import type { Database } from './ports.ts'
 import { rows } from './sql.ts'
 import { insertStatement, receiptStatement, type Entry, type Receipt, type Settled } from './statements.ts'
 import { causeOf } from './cause.ts'
-import { asked } from './asked.ts'
+import { asked, type Watching } from './asked.ts'
 import type { Meter } from './meter.ts'
-import type { Tracer } from './tracing.ts'
 import { storeFailure } from './store-failure.ts'
 
 const batch = { entries: 512, bytes: 8 * 1024 * 1024, receipts: 4096 } as const
@@ -22,8 +21,7 @@ export class Writer {
   readonly #log: Log
   readonly #clock: Clock
   readonly #meter: Meter
-  readonly #timed: { readonly clock: Clock; readonly meter: Meter }
-  readonly #tracer: Tracer | undefined
+  readonly #watching: Watching
   readonly #onSettled: (settled: Settled[]) => void
   readonly #lanes = new Lanes()
   #receipts: Receipt[] = []
@@ -36,14 +34,13 @@ export class Writer {
   /** When the oldest message of the batch in flight was taken. */
   #inFlight: number | undefined
 
-  constructor(env: { db: Database; log: Log; clock: Clock; meter: Meter; tracer: Tracer | undefined }, onSettled: (settled: Settled[]) => void) {
+  constructor(env: Watching & { readonly db: Database; readonly log: Log }, onSettled: (settled: Settled[]) => void) {
     const { db, log, clock, meter, tracer } = env
     this.#db = db
     this.#log = log
     this.#clock = clock
     this.#meter = meter
-    this.#timed = { clock, meter }
-    this.#tracer = tracer
+    this.#watching = { clock, meter, tracer }
     this.#onSettled = onSettled
   }
 
@@ -114,7 +111,7 @@ export class Writer {
       while ((this.#lanes.oldest?.place ?? Infinity) <= last) entries += await this.#insert(this.#lanes.take(batch.entries, batch.bytes))
       for (let left = receipts; left > 0;) left -= await this.#update(this.#receipts.splice(0, Math.min(left, batch.receipts)))
       this.backlog.took(entries, this.#clock.now() - began)
-      for (const task of tasks) await asked(this.#timed, 'task', task)
+      for (const task of tasks) await asked(this.#watching, 'task', task)
       if (!this.full) for (const resume of this.#resume.splice(0)) resume()
     }
     this.#running = undefined
@@ -124,16 +121,15 @@ export class Writer {
     const began = this.#clock.now()
     this.#inFlight = Math.min(...entries.map(({ createdAt }) => createdAt))
     this.#meter.observe('batch_entries', entries.length)
-    const span = this.#tracer?.begin('store messages', { entries: entries.length }, ...entries.map((entry) => entry.span))
     try {
-      const stored = new Set((await asked(this.#timed, 'messages', () => rows<{ key: string }>(this.#db, insertStatement(entries)))).map((row) => row.key))
+      const insert = () => rows<{ key: string }>(this.#db, insertStatement(entries))
+      const more = { facts: { entries: entries.length }, causes: () => entries.map((entry) => entry.span) }
+      const stored = new Set((await asked(this.#watching, 'messages', insert, more)).map((row) => row.key))
       this.#meter.observe('batch_seconds', (this.#clock.now() - began) / 1000)
       this.#meter.count('messages', 'stored', stored.size)
-      span?.end()
       for (const entry of entries) entry.settled(stored.has(entry.meshId + entry.id) ? 'stored' : 'known')
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: causeOf(error) })
-      span?.end({ code: storeFailure(error)?.code ?? 'internal' })
       const outcome = storeFailure(error) ?? (error instanceof Error ? error : new Error(String(error)))
       for (const entry of entries) entry.settled(outcome)
     } finally {
@@ -145,7 +141,8 @@ export class Writer {
 
   async #update(receipts: Receipt[]): Promise<number> {
     try {
-      this.#onSettled(await asked(this.#timed, 'receipts', () => rows<Settled>(this.#db, receiptStatement(receipts))))
+      const update = () => rows<Settled>(this.#db, receiptStatement(receipts))
+      this.#onSettled(await asked(this.#watching, 'receipts', update, { facts: { entries: receipts.length } }))
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'receipts', count: receipts.length, cause: causeOf(error) })
       if (storeFailure(error)) this.#later(() => this.#again(receipts))

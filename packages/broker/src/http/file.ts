@@ -3,6 +3,7 @@ import { finished } from 'node:stream/promises'
 import { verifyHttp, type HttpMethod } from '@claudemesh/crypto'
 import { MeshError, release, times, type FileId } from '@claudemesh/protocol'
 import { and, eq } from 'drizzle-orm'
+import { codeOf } from '../asked.ts'
 import { blobOf, downloaded, placeOf, readableFile, uploadOf, type FileRow } from '../files.ts'
 import type { Kernel } from '../kernel.ts'
 import type { Mesh } from '../mesh.ts'
@@ -42,7 +43,7 @@ export async function answerFile(kernel: Kernel, request: IncomingMessage, respo
     const bytes = await (method === 'PUT' ? take : give)(kernel, caller, request, response, id)
     span?.end({ status: response.statusCode, bytes })
   } catch (error) {
-    span?.end({ code: error instanceof MeshError ? error.code : 'internal' })
+    span?.end({ code: codeOf(error) })
     throw error
   }
 }

@@ -1,12 +1,13 @@
 import postgres from 'postgres'
+import type { Claim } from '@claudemesh/broker/ports'
 import { backoff } from './backoff.ts'
 
 // Any number, as long as it is always the same.
 const lock = 7_717_002
 
 /** Holds an advisory lock on the database with a connection of its own, which is what ends with the process. */
-export async function claim(url: string, how: 'alone' | 'shared', lost: () => void): Promise<AsyncDisposable | undefined> {
-  const state = { held: false, ended: false }
+export async function claim(url: string, how: 'alone' | 'shared', lost: () => void): Promise<Claim | undefined> {
+  const state = { held: false, ended: false, checking: false }
   const name = `claudemesh claim ${crypto.randomUUID()}`
   const line = postgres(url, {
     max: 1,
@@ -23,6 +24,8 @@ export async function claim(url: string, how: 'alone' | 'shared', lost: () => vo
     },
   })
   const take = async (): Promise<boolean> => {
+    // The server lets go of a claim whose machine vanished, within half a minute and not when the system thinks of it.
+    await line`select set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false)`
     const [row] = await (how === 'alone'
       ? line<{ got: boolean }[]>`select pg_try_advisory_lock(${lock}) as got`
       : line<{ got: boolean }[]>`select pg_try_advisory_lock_shared(${lock}) as got`)
@@ -48,6 +51,13 @@ export async function claim(url: string, how: 'alone' | 'shared', lost: () => vo
   }
   if (!state.held) return undefined
   return {
+    check: async () => {
+      if (state.checking || !state.held) return
+      state.checking = true
+      // Of what the server has let go of, a connection hears only when it speaks; then it closes.
+      await line`select 1`.catch(() => {})
+      state.checking = false
+    },
     [Symbol.asyncDispose]: async () => {
       state.ended = true
       await line.end({ timeout: 1 })
