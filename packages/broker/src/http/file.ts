@@ -56,7 +56,7 @@ async function callerOf(kernel: Kernel, request: IncomingMessage, method: HttpMe
   const mesh = await kernel.meshes.get(kernel, meshId)
   const me = mesh?.presences.get(session)
   if (!mesh || !me || now > me.expiresAt + times.skew) throw new MeshError('unauthorized')
-  kernel.limiter.spend({ mesh, me }, now, ['requests', 1])
+  kernel.limiter.spend({ mesh, me }, now, 'requests')
   await takeOnce(kernel.db, meshId, { session, nonce }, now)
   return { mesh, me }
 }
