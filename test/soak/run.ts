@@ -87,7 +87,10 @@ async function seat(url: string, identity: CreatedMesh, dice: Dice, { end, stay:
   await wait(dice.between(0, Math.min(20_000, (end - Date.now()) / 3)))
   while (Date.now() < end) {
     const guest = await Guest.come(url, identity, tally)
-    if (!guest) continue
+    if (!guest) {
+      await wait(dice.between(1_000, 10_000))
+      continue
+    }
     here.add(guest)
     await wait(Math.max(0, Math.min(dice.between(longest / 6, longest), end - Date.now())))
     here.delete(guest)
