@@ -63,6 +63,7 @@ export class Files {
     this.#kernel = kernel
     this.#shared = new SharedFiles(kernel)
     this.#wire = new ObjectWire(kernel)
+    for (const attachment of kernel.options.attached ?? []) this.#remember(attachment)
   }
 
   /** Brings files to the broker for a message that is yet to be sent; if one fails, none stays. */
@@ -94,14 +95,21 @@ export class Files {
 
   /** Remembers what a received message has attached, and says what its reader may know of it. */
   attached(attachments: readonly Attachment[]): AttachedFile[] {
+    const fresh = attachments.filter(({ id }) => !this.#attached.has(id))
+    if (fresh.length > 0) this.#kernel.events.emit('attached', fresh)
     return attachments.map((attachment) => {
-      const file = remoteFile(attachment)
-      // The first sender of an id has it: a later message cannot put another file in its place.
-      if (!this.#attached.has(file.id)) this.#attached.set(file.id, file)
-      const [oldest] = this.#attached.keys()
-      if (this.#attached.size > remembered && oldest !== undefined) this.#attached.delete(oldest)
-      return { id: file.id, name: file.name, size: file.size, mime: file.mime }
+      const { id, name, size, mime } = this.#remember(attachment)
+      return { id, name, size, mime }
     })
+  }
+
+  #remember(attachment: Attachment): RemoteFile {
+    const file = remoteFile(attachment)
+    // The first sender of an id has it: a later message cannot put another file in its place.
+    if (!this.#attached.has(file.id)) this.#attached.set(file.id, file)
+    const [oldest] = this.#attached.keys()
+    if (this.#attached.size > remembered && oldest !== undefined) this.#attached.delete(oldest)
+    return file
   }
 
   /** A file of that id: attached to a message this session received, or shared with the mesh. Throws `not_found`. */
