@@ -69,6 +69,10 @@ describe.each([
       const rest = await peer.wire.ask({ type: 'list_files', after: first['next'] })
       expect([...(first['files'] as Frame[]), ...(rest['files'] as Frame[])].map((file) => file['fileId'])).toEqual(ids)
       expect(rest['next']).toBeUndefined()
+      const newest = await peer.wire.ask({ type: 'list_files', order: 'newest' })
+      const oldest = await peer.wire.ask({ type: 'list_files', order: 'newest', after: newest['next'] })
+      expect([...(newest['files'] as Frame[]), ...(oldest['files'] as Frame[])].map((file) => file['fileId'])).toEqual(ids.toReversed())
+      expect(oldest['next']).toBeUndefined()
     })
 
     test('needs a manifest and takes no recipients', async () => {

@@ -66,7 +66,7 @@ test('a server that follows a crashed one is the same peer by name, groups and s
       message: 'hello',
     })
   ).id
-  expect(await second.call('check_messages')).toContain('hello')
+  while (!(await second.call('check_messages')).includes('hello')) await bob.calls.session.getPolicy({})
   expect(readFileSync(join(folder(), 'ledger.jsonl'), 'utf8')).toContain(id)
   const files = readdirSync(folder())
   expect(files.map((name) => statSync(join(folder(), name)).mode & 0o777)).toEqual(files.map(() => 0o600))

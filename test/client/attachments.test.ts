@@ -127,6 +127,27 @@ test('an attachment goes when all recipients have it, and otherwise after a day'
   await expect(saved(world, carol, unread, 'late')).rejects.toMatchObject({ code: 'not_found' })
 })
 
+test('an attachment that its only recipient could not keep stays, for another attempt', async () => {
+  await using world = await fileWorld()
+  const alice = await world.mesh.peer('Alice')
+  const bob = await world.mesh.peer('Bob')
+  const content = bytes(100_000)
+  const [kept, other] = [await sendFile(world, alice, 'Bob', 'kept.bin', content), await sendFile(world, alice, 'Bob', 'other.bin', content)]
+  for (const _ of [1, 2]) await next(bob, 'message')
+  const part = {
+    size: async () => 0,
+    read: async function* () {},
+    truncate: async () => {},
+    append: async () => {},
+    // As a disk does that turns out to be full when the last bytes are written.
+    sync: () => Promise.reject(new Error('no room left')),
+  }
+  await expect(bob.files.download(await bob.files.find(kept), part)).rejects.toThrow('no room left')
+  await saved(world, bob, other, 'other')
+  await swept(world, [kept])
+  expect(await saved(world, bob, kept, 'kept')).toEqual(content)
+})
+
 const objects = (world: FileWorld) => globSync('**/object', { cwd: world.store }).map((path) => path.split('/').at(-2))
 
 /** Lets the broker sweep until these objects alone are left. */

@@ -1,3 +1,5 @@
+import { SharedFiles } from '../../packages/client/src/files/shared.ts'
+import type { Kernel } from '../../packages/client/src/kernel.ts'
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
@@ -24,7 +26,9 @@ test('a shared file is there for every member, also for one that joins later', a
   const { id } = await share(world, alice, 'api.yaml', content, { name: 'Auth v2 Contract', tags: ['api', 'auth'] })
   await alice.close({ bye: true })
   const bob = await world.mesh.peer('Bob')
-  const [file] = await bob.files.list()
+  const {
+    files: [file],
+  } = await bob.files.list()
   expect(file).toMatchObject({
     id,
     name: 'Auth v2 Contract',
@@ -44,13 +48,28 @@ test('files are found by words of name and tags, and by who shared them', async 
   await share(world, alice, 'login.md', '1', { tags: ['Auth'] })
   await share(world, alice, 'billing.md', '2', { tags: ['money'] })
   await share(world, bob, 'Auth notes.txt', '3')
-  const names = async (query: Parameters<TestPeer['files']['list']>[0]) => (await bob.files.list(query)).map((file) => file.name)
+  const names = async (query: Parameters<TestPeer['files']['list']>[0]) => (await bob.files.list(query)).files.map((file) => file.name)
   expect(await names({})).toEqual(['Auth notes.txt', 'billing.md', 'login.md'])
   expect(await names({ query: 'auth' })).toEqual(['Auth notes.txt', 'login.md'])
   expect(await names({ query: 'AUTH md' })).toEqual(['login.md'])
   expect(await names({ from: 'alice' })).toEqual(['billing.md', 'login.md'])
   expect(await names({ query: 'auth', from: 'Bob' })).toEqual(['Auth notes.txt'])
   expect(await names({ query: 'nothing of it' })).toEqual([])
+  // Tags are the same however they are written, as those of memories are.
+  expect(await names({ query: '#AUTH' })).toEqual(['login.md'])
+  expect((await bob.files.list({ query: '#auth' })).files[0]?.tags).toEqual(['auth'])
+  expect(await names({ query: '#aut' })).toEqual([])
+})
+
+test('a list may be had in parts', async () => {
+  await using world = await fileWorld()
+  const alice = await world.mesh.peer('Alice')
+  for (const name of ['1.md', '2.md', '3.txt', '4.md']) await share(world, alice, name, name)
+  const first = await alice.files.list({ query: 'md', limit: 2 })
+  expect(first.files.map((file) => file.name)).toEqual(['4.md', '2.md'])
+  const rest = await alice.files.list({ query: 'md', limit: 2, ...(first.next === undefined ? {} : { cursor: first.next }) })
+  expect(rest).toEqual({ files: [expect.objectContaining({ name: '1.md' })] })
+  expect(await alice.files.list({ cursor: '1' })).toEqual({ files: [] })
 })
 
 test('its status names who downloaded it, and its owner or an admin deletes it', async () => {
@@ -63,13 +82,13 @@ test('its status names who downloaded it, and its owner or an admin deletes it',
   expect(await alice.files.status(id)).toEqual([{ session: bob.me.session, name: 'Bob', verified: true, readAt: world.mesh.clock.now() }])
   await expect(bob.files.delete(id)).rejects.toMatchObject({ code: 'forbidden' })
   await alice.files.delete(id)
-  expect(await bob.files.list()).toEqual([])
+  expect(await bob.files.list()).toEqual({ files: [] })
   await expect(bob.files.find(id)).rejects.toMatchObject({ code: 'not_found' })
   expect(globSync('**/object', { cwd: world.store })).toEqual([])
   const { id: other } = await share(world, alice, 'b.txt', 'b')
   const admin = await world.mesh.peer('Root', { identity: world.mesh.founder })
   await admin.files.delete(other)
-  expect(await bob.files.list()).toEqual([])
+  expect(await bob.files.list()).toEqual({ files: [] })
 })
 
 test('what a removed member shared under the present key is no longer shown; what was shared before stays', async () => {
@@ -79,7 +98,7 @@ test('what a removed member shared under the present key is no longer shown; wha
   const admin = await world.mesh.peer('Root', { identity: world.mesh.founder })
   await share(world, alice, 'before.txt', 'before')
   await admin.amend({ revoke: { members: [alice.identity.member.publicKey] } })
-  expect((await bob.files.list()).map((file) => file.name)).toEqual(['before.txt'])
+  expect((await bob.files.list()).files.map((file) => file.name)).toEqual(['before.txt'])
 })
 
 test('manifests that were changed, exchanged or left out are not believed', async () => {
@@ -93,10 +112,16 @@ test('manifests that were changed, exchanged or left out are not believed', asyn
   await db.execute(
     sql`update mesh.file set record = (select record from mesh.file where mesh_id = ${mesh} and id = ${ids[0]}) where mesh_id = ${mesh} and id = ${ids[1]}`,
   )
-  expect((await bob.files.list()).map((file) => file.name)).toEqual(['one.txt'])
+  expect((await bob.files.list()).files.map((file) => file.name)).toEqual(['one.txt'])
   await db.execute(sql`update mesh.file set record = jsonb_set(record, '{c}', '"AAAA"') where mesh_id = ${mesh} and id = ${ids[0]}`)
   const carol = await world.mesh.peer('Carol')
-  expect(await carol.files.list()).toEqual([])
+  expect(await carol.files.list()).toEqual({ files: [] })
+})
+
+test('a broker whose list has no end is left', async () => {
+  const endless = async () => ({ files: [], tokens: [], next: 7 })
+  const files = new SharedFiles({ calls: { files: { list: endless } } } as unknown as Kernel)
+  await expect(files.newest().next()).rejects.toMatchObject({ code: 'bad_frame', message: 'the list of the files has no end' })
 })
 
 test('an id that is none is refused, whatever stands there', async () => {

@@ -41,6 +41,12 @@ test('a model shares a file, another finds, saves and reads it, and the first se
   expect(shared).toMatchObject({ name: 'API', size: '10 bytes' })
   const { files } = data((await bob.call('list_files', { query: 'api', from: 'Alice' })).text) as { files: object[] }
   expect(files).toMatchObject([{ id: shared['id'], name: 'API', tags: ['api'], from: 'Alice', member: 'Alice' }])
+  const other = data((await alice.call('share_file', { path: 'api.yaml', name: 'Newer' })).text)
+  const first = data((await bob.call('list_files', { limit: 1 })).text) as { files: object[]; next: string }
+  expect(first).toEqual({ files: [expect.objectContaining({ name: 'Newer' })], next: expect.stringMatching(/^\d+$/) })
+  expect(data((await bob.call('list_files', { cursor: first.next })).text)).toEqual({ files: [expect.objectContaining({ name: 'API' })] })
+  expect((await bob.call('list_files', { cursor: '-1' })).text).toContain('cursor')
+  await alice.call('delete_file', { id: other['id'] })
   const got = data((await bob.call('get_file', { id: shared['id'], save_to: 'copy.yaml' })).text)
   expect(got['path']).toBe(join(bob.cwd, 'copy.yaml'))
   expect(readFileSync(join(bob.cwd, 'copy.yaml'), 'utf8')).toBe('openapi: 3')

@@ -1,5 +1,6 @@
 import type { MemberKey, Random, RootKey, SessionKey } from '@claudemesh/crypto'
 import type {
+  Attachment,
   Clock,
   ErrorCode,
   InvitePubkey,
@@ -91,6 +92,8 @@ export interface ConnectOptions {
   readonly mailSeen?: MailSeen
   /** Messages that an earlier process of this session showed: they are not taken in again. */
   readonly shown?: readonly MessageId[]
+  /** What an earlier process of this session received with its messages: it may still be fetched. */
+  readonly attached?: readonly Attachment[]
   /** Keep dialling when the first attempt finds no broker; otherwise `connect` rejects with `unavailable`. */
   readonly persist?: boolean
 }
@@ -310,6 +313,8 @@ export interface MeshEvents {
   }
   /** A message left the outbox: stored for so many, or given up for a reason. */
   outbox: { readonly id: MessageId; readonly to: readonly string[]; readonly stored?: number; readonly failed?: string }
+  /** A message came with files that this session did not know yet; how they are fetched and opened, which nobody else may learn. */
+  attached: readonly Attachment[]
   /** The reader has seen these messages. */
   surfaced: readonly MessageId[]
   /** Messages of a sender that did not arrive within the grace period. */

@@ -1,7 +1,7 @@
 import type { FileSource, KeptMessage, Mesh, MessageStatus, Peer, SendResult } from '@claudemesh/client'
 import type { LocalFiles } from '@claudemesh/client/node'
 import { MeshError, check, tools, type MessageId, type SessionPubkey, type Tool, type ToolInput } from '@claudemesh/protocol'
-import { definedOf, fileRow, getFile, localFiles, readerRow, shareFile } from './file-tools.ts'
+import { definedOf, getFile, listFiles, localFiles, readerRow, shareFile } from './file-tools.ts'
 import { framePeerMessages, longestText } from './frame.ts'
 import { forget, recall, remember } from './memories.ts'
 import type { Notices } from './notices.ts'
@@ -62,7 +62,7 @@ const handlers: Handlers = {
   files: {
     share: (mesh, input, turn) => shareFile(mesh, input, turn),
     get: (mesh, input, turn) => getFile(mesh, input, turn),
-    list: async (mesh, input) => ({ files: (await mesh.files.list(definedOf(input))).map(fileRow) }),
+    list: listFiles,
     status: async (mesh, { id }) => ({ id, readers: (await mesh.files.status(id)).map(readerRow) }),
     delete: async (mesh, { id }) => {
       await mesh.files.delete(id)

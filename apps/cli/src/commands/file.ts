@@ -41,7 +41,7 @@ export function get(context: Context, output: Output, id: string, to: string, fl
 /** The shared files that have all these words in name or tags. */
 export function list(context: Context, words: readonly string[], flags: Flags & { readonly from?: string }): Promise<Result> {
   return inMesh(context, flags, async (mesh) => {
-    const files = await mesh.files.list({ query: words.join(' '), ...(flags.from === undefined ? {} : { from: flags.from }) })
+    const { files } = await mesh.files.list({ query: words.join(' '), ...(flags.from === undefined ? {} : { from: flags.from }) })
     const rows = files.map(({ id, name, size, by, tags }) => [id, plainText(name), String(size), plainText(by.name), plainText(tags.join(', '))])
     return { json: files, text: rows.length === 0 ? 'no files' : columns([['id', 'name', 'bytes', 'from', 'tags'], ...rows]) }
   })

@@ -3,6 +3,7 @@ import { chmodSync } from 'node:fs'
 import { createServer, connect, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import type { LedgerEntry } from '@claudemesh/mcp'
+import type { Attachment } from '@claudemesh/protocol'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { meshEntry } from '../home/config.ts'
@@ -66,7 +67,7 @@ export class HandoverServer implements AsyncDisposable {
 /** A fetched session. `record` tells the launch what became of its messages; `done` ends that, as does the end of this process. */
 export interface Fetched {
   readonly handover: Handover
-  readonly record: (entry: LedgerEntry) => void
+  readonly record: (entry: LedgerEntry | { readonly attached: readonly Attachment[] }) => void
   readonly done: () => void
 }
 

@@ -18,7 +18,7 @@ import { identityOf } from './identity.ts'
 /** A persona, and what an earlier server of the session had made of it. */
 type Lasting = Persona & { readonly summary?: string }
 
-type Extras = Partial<Pick<ConnectOptions, 'session' | 'persist' | 'log' | 'dial' | 'shown'>> & { readonly showsMail?: boolean }
+type Extras = Partial<Pick<ConnectOptions, 'session' | 'persist' | 'log' | 'dial' | 'shown' | 'attached'>> & { readonly showsMail?: boolean }
 
 /** A session of this membership, with a key of its own unless `extras.session` brings one. */
 export async function connectMesh(context: Pick<Context, 'home' | 'clock'>, entry: MeshEntry, persona: Lasting, extras: Extras = {}): Promise<Mesh> {

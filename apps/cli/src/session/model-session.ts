@@ -68,11 +68,12 @@ async function connectLaunched(context: Context, socket: string, { persist, show
   const { handover, record, done } = await fetchHandover(socket)
   await ready()
   const session = { key: sessionKey(fromB64u(handover.seed, 32)), incarnation: handover.incarnation, id: handover.sessionId }
-  const { shown, offered, transcript } = handover.kept
+  const { shown, offered, transcript, attached = [] } = handover.kept
   const budget = loadBudget(handover.home, handover.mesh.slug)
-  const extras = { session, persist, showsMail, shown: shown as MessageId[] }
+  const extras = { session, persist, showsMail, shown: shown as MessageId[], attached }
   const mesh = await connectMesh({ ...context, home: handover.home }, handover.mesh, earlier(folder) ?? personaOf(handover), extras)
   mesh.on('surfaced', (surfaced) => record({ surfaced }))
+  mesh.on('attached', (files) => record({ attached: files }))
   mesh.on('connection', ({ phase }) => phase === 'closed' && done())
   if (folder !== undefined) keepAttributes(mesh, folder)
   const files = localFilesOf({ ...context, home: handover.home })

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNull } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, isNull, lt } from 'drizzle-orm'
 import { limits, MeshError, times, type contract, type FileId, type MemberPubkey, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import { verifyIn } from '../chains.ts'
 import { admit, admitMembers, announce, blobOf, downloaded, placeOf, readableFile, received, uploadOf, type FileRow } from '../files.ts'
@@ -38,13 +38,14 @@ export const files: Handlers<typeof contract.files, Ready> = {
     return {}
   },
 
-  list: async ({ kernel, mesh }, { after = 0 }) => {
+  list: async ({ kernel, mesh }, { after, order = 'oldest' }) => {
+    const [follows, sorted] = order === 'oldest' ? [gt, asc] : [lt, desc]
     const rows = await kernel.db
       .select({ fileId: file.id, record: file.record, size: file.sizeBytes, uploadedAt: file.finishedAt, place: file.place, chain: writer.chain })
       .from(file)
       .innerJoin(writer, and(eq(writer.meshId, file.meshId), eq(writer.hash, file.writerHash)))
-      .where(and(eq(file.meshId, mesh.id), eq(file.persistent, true), isNull(file.deletedAt), gt(file.place, after)))
-      .orderBy(asc(file.place))
+      .where(and(eq(file.meshId, mesh.id), eq(file.persistent, true), isNull(file.deletedAt), after === undefined ? undefined : follows(file.place, after)))
+      .orderBy(sorted(file.place))
       .limit(limits.filesPerPage)
     const last = rows.length === limits.filesPerPage ? rows.at(-1)?.place : undefined
     return { ...fileTable(rows), ...(last === undefined ? {} : { next: last }) }

@@ -33,6 +33,16 @@ export interface FileQuery {
   readonly query?: string
   /** A peer's or member's name. */
   readonly from?: string
+  /** At most so many; all unless given. */
+  readonly limit?: number
+  /** The `next` of the list before, for what follows it. */
+  readonly cursor?: string
+}
+
+export interface FileList {
+  readonly files: readonly SharedFile[]
+  /** Where the list goes on; absent at its end. */
+  readonly next?: string
 }
 
 /** Whom a message with attachments goes to. */
@@ -53,6 +63,7 @@ export class Files {
     this.#kernel = kernel
     this.#shared = new SharedFiles(kernel)
     this.#wire = new ObjectWire(kernel)
+    for (const attachment of kernel.options.attached ?? []) this.#remember(attachment)
   }
 
   /** Brings files to the broker for a message that is yet to be sent; if one fails, none stays. */
@@ -84,22 +95,29 @@ export class Files {
 
   /** Remembers what a received message has attached, and says what its reader may know of it. */
   attached(attachments: readonly Attachment[]): AttachedFile[] {
+    const fresh = attachments.filter(({ id }) => !this.#attached.has(id))
+    if (fresh.length > 0) this.#kernel.events.emit('attached', fresh)
     return attachments.map((attachment) => {
-      const file = remoteFile(attachment)
-      // The first sender of an id has it: a later message cannot put another file in its place.
-      if (!this.#attached.has(file.id)) this.#attached.set(file.id, file)
-      const [oldest] = this.#attached.keys()
-      if (this.#attached.size > remembered && oldest !== undefined) this.#attached.delete(oldest)
-      return { id: file.id, name: file.name, size: file.size, mime: file.mime }
+      const { id, name, size, mime } = this.#remember(attachment)
+      return { id, name, size, mime }
     })
+  }
+
+  #remember(attachment: Attachment): RemoteFile {
+    const file = remoteFile(attachment)
+    // The first sender of an id has it: a later message cannot put another file in its place.
+    if (!this.#attached.has(file.id)) this.#attached.set(file.id, file)
+    const [oldest] = this.#attached.keys()
+    if (this.#attached.size > remembered && oldest !== undefined) this.#attached.delete(oldest)
+    return file
   }
 
   /** A file of that id: attached to a message this session received, or shared with the mesh. Throws `not_found`. */
   async find(id: string): Promise<RemoteFile> {
-    const found = this.#attached.get(id as FileId) ?? (await this.#shared.all()).find(({ shared }) => shared.id === id)?.file
-    if (!found)
-      throw new MeshError('not_found', `there is no file ${JSON.stringify(id)} for you: it was deleted, has expired, or was not meant for this session`)
-    return found
+    const attached = this.#attached.get(id as FileId)
+    if (attached) return attached
+    for await (const { shared, file } of this.#shared.newest()) if (shared.id === id) return file
+    throw new MeshError('not_found', `there is no file ${JSON.stringify(id)} for you: it was deleted, has expired, or was not meant for this session`)
   }
 
   /** Shares a file with the whole mesh, now and later members, until it is deleted. */
@@ -113,16 +131,20 @@ export class Files {
   }
 
   /** The files shared with the mesh, newest first: by words of name and tags, and by who shared them. What does not verify is not among them. */
-  async list({ query = '', from }: FileQuery = {}): Promise<SharedFile[]> {
+  async list({ query = '', from, limit = Infinity, cursor }: FileQuery = {}): Promise<FileList> {
     const words = foldName(query)
       .split(' ')
       .filter((word) => word !== '')
     const by = from === undefined ? undefined : foldName(from)
-    const all = await this.#shared.all()
-    return all
-      .map(({ shared }) => shared)
-      .filter((file) => matches(file, words, by))
-      .toReversed()
+    const files: SharedFile[] = []
+    let last = 0
+    for await (const { shared, place } of this.#shared.newest(cursor === undefined ? undefined : Number(cursor))) {
+      if (!matches(shared, words, by)) continue
+      if (files.length === limit) return { files, next: String(last) }
+      files.push(shared)
+      last = place
+    }
+    return { files }
   }
 
   /** Fetches a file into a part, verified; what a cut download left there counts. Throws `file_damaged`: then nothing of it may be kept. */

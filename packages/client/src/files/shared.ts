@@ -14,43 +14,44 @@ export interface Shared {
 }
 
 const mostPages = 1000
+/** Manifests that were opened are remembered, so many of them. */
+const remembered = 4096
 
 /** The files shared with the mesh: each manifest is opened and verified once. */
 export class SharedFiles {
   readonly #kernel: Kernel
   /** By file, and what it was made of: a record that was replaced is opened anew. */
-  #known = new Map<FileId, { readonly nonce: string; readonly shared: Shared | undefined }>()
+  readonly #known = new Map<FileId, { readonly nonce: string; readonly shared: Shared | undefined }>()
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel
   }
 
-  /** All that verify, oldest first. */
-  async all(): Promise<Shared[]> {
-    const known = new Map<FileId, { nonce: string; shared: Shared | undefined }>()
-    let after: number | undefined
+  /** Those that verify, newest first, from behind a place: pages are fetched as far as they are asked for. */
+  async *newest(after?: number): AsyncGenerator<Shared & { readonly place: number }, void> {
+    let from = after
     for (let page = 0; page < mostPages; page++) {
-      const { files, tokens, next } = await this.#kernel.calls.files.list(after === undefined ? {} : { after })
-      for (const { fileId: id, record, chain } of files) {
-        const before = this.#known.get(id)
-        const same = before?.nonce === record.n ? before : undefined
-        known.set(
-          id,
-          same ?? {
-            nonce: record.n,
-            shared: await this.#open(
-              id,
-              record,
-              chain.map((index) => tokens[index] ?? ''),
-            ),
-          },
-        )
+      const { files, tokens, next } = await this.#kernel.calls.files.list({ order: 'newest', ...(from === undefined ? {} : { after: from }) })
+      for (const { fileId: id, record, chain, place } of files) {
+        const tokensOf = () => chain.map((index) => tokens[index] ?? '')
+        const shared = await this.#opened(id, record, tokensOf)
+        if (shared) yield { ...shared, place }
       }
-      if (next === undefined || next === after) break
-      after = next
+      if (next === undefined) return
+      if (from !== undefined && next >= from) break
+      from = next
     }
-    this.#known = known
-    return [...known.values()].flatMap(({ shared }) => (shared ? [shared] : []))
+    throw new MeshError('bad_frame', 'the list of the files has no end')
+  }
+
+  async #opened(id: FileId, record: SealedRecord, chain: () => readonly string[]): Promise<Shared | undefined> {
+    const before = this.#known.get(id)
+    if (before?.nonce === record.n) return before.shared
+    const shared = await this.#open(id, record, chain())
+    this.#known.set(id, { nonce: record.n, shared })
+    const [oldest] = this.#known.keys()
+    if (this.#known.size > remembered && oldest !== undefined) this.#known.delete(oldest)
+    return shared
   }
 
   async #open(id: FileId, record: SealedRecord, chain: readonly string[]): Promise<Shared | undefined> {
@@ -78,14 +79,19 @@ function toShared(id: FileId, manifest: Manifest, by: SharedFile['by']): Shared 
 
 const shownTag = (tag: string) => tag.toWellFormed().slice(0, limits.tagChars)
 
-/** Tags as they are signed. Throws `bad_name` or `too_large`. */
+/** Tags as they are signed: folded, without the `#`, one word each. Throws `bad_name` or `too_large`. */
 export function checkedTags(tags: readonly string[]): string[] {
   if (tags.length > limits.tagsPerRecord) throw new MeshError('too_large', `${tags.length} tags are given, ${limits.tagsPerRecord} is the limit`)
-  return [...new Set(tags.map((tag) => parseLabel(tag, 'tag', limits.tagChars)))].filter((tag) => tag !== '')
+  return [...new Set(tags.map((tag) => foldTag(parseLabel(tag, 'tag', limits.tagChars))))].filter((tag) => tag !== '')
 }
 
-/** Whether each word stands in name or tags, and the file is of that peer or member; all folded. */
+/** As a memory's. */
+const foldTag = (tag: string) => foldName(tag.replace(/^#/, '')).replaceAll(' ', '-')
+
+/** Whether each word stands in name or tags, or with a `#` is a tag, and the file is of that peer or member; all folded. */
 export function matches({ name, tags, by }: SharedFile, words: readonly string[], from: string | undefined): boolean {
-  const text = foldName([name, ...tags].join(' '))
-  return words.every((word) => text.includes(word)) && (from === undefined || foldName(by.name) === from || foldName(by.member.name) === from)
+  const folded = tags.map(foldTag)
+  const text = [foldName(name), ...folded].join(' ')
+  const has = (word: string) => (word.startsWith('#') ? folded.includes(word.slice(1)) : text.includes(word))
+  return words.every(has) && (from === undefined || foldName(by.name) === from || foldName(by.member.name) === from)
 }

@@ -37,6 +37,8 @@ export const nodeTransfer: Transfer = {
   },
   get: async (url, headers) => {
     const request = open(url, 'GET', headers)
+    // The parser, which hears them first, copies the bodies out of the socket's bytes.
+    request.once('socket', (socket) => socket.on('data', release))
     request.end()
     const response = await answerOf(request).answered.catch((error: unknown) => {
       throw asUnavailable(error)

@@ -38,8 +38,11 @@ export const files = {
     },
   }),
   list: request('list_files', {
-    doc: 'The manifests of the files shared with the mesh, oldest first, in pages. Each names the writer’s certificates by their place in `tokens`.',
-    input: { after: z.int().nonnegative().optional() },
+    doc: 'The manifests of the files shared with the mesh in pages, oldest first unless asked otherwise. Each names the writer’s certificates by their place in `tokens`.',
+    input: {
+      after: z.int().nonnegative().optional().describe('Where the page begins: the `next` or the `place` before it, in the same order.'),
+      order: z.enum(['oldest', 'newest']).optional(),
+    },
     reply: 'files_list',
     output: {
       files: z.array(
@@ -100,10 +103,16 @@ export const fileTools = {
     },
   }),
   list: tool('list_files', {
-    doc: 'Find files shared with the mesh, by words of name or tags and by who shared them.',
+    doc: 'Find files shared with the mesh, newest first, by words of name or tags and by who shared them.',
     input: {
-      query: z.string().max(256).optional().describe('Words of the name or tags'),
+      query: z.string().max(256).optional().describe('Words of the name or tags; #tag for a tag'),
       from: z.string().max(160).optional().describe('Only files of this peer or member'),
+      limit: z.int().min(1).max(limits.filesPerPage).optional().describe('At most so many; 20 unless given'),
+      cursor: z
+        .string()
+        .regex(/^\d{1,15}$/)
+        .optional()
+        .describe('The next of the answer before, for what follows it'),
     },
   }),
   status: tool('file_status', { doc: 'Who downloaded a file, and when.', input: { id: fileArg } }),
