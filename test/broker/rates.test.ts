@@ -117,6 +117,23 @@ test.each([
   await broker[Symbol.asyncDispose]()
 })
 
+test('what is refused again and again is refused unread, for as long as was said and no longer', async () => {
+  const { broker, mesh, clock } = await at(tight('session', 'messages', 1))
+  await using alice = await mesh.peer('Alice')
+  await using bob = await mesh.peer('Bob')
+  const unreadable = (volatile: boolean) => ({ ...alice.sendFrame([bob.key], 'x', { volatile }), ciphertext: 'none of this' })
+  expect(await alice.send([bob.key], 'one')).toMatchObject({ type: 'ack' })
+  expect(await alice.wire.ask(unreadable(false))).toMatchObject({ code: 'bad_frame' })
+  expect(await alice.send([bob.key], 'two')).toMatchObject(refused)
+  for (const volatile of [false, true]) expect(await alice.wire.ask(unreadable(volatile))).toMatchObject(refused)
+  clock.advance(999)
+  expect(await alice.wire.ask(unreadable(false))).toMatchObject({ ...refused, retryAfter: 1 })
+  clock.advance(1)
+  expect(await alice.wire.ask(unreadable(false))).toMatchObject({ code: 'bad_frame' })
+  expect(await alice.send([bob.key], 'two')).toMatchObject({ type: 'ack' })
+  await broker[Symbol.asyncDispose]()
+})
+
 test('requests for files count as any other', async () => {
   const { broker, mesh, clock } = await at(tight('session', 'requests', 2))
   await using alice = await mesh.peer('Alice')

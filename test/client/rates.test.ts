@@ -34,3 +34,27 @@ test('what is put off for longer than a few seconds fails, and says how long', a
     retryAfter: 10_000,
   })
 })
+
+test('a client whom an overloaded broker refuses sends again when the broker said', async () => {
+  let lag = 0
+  await using mesh = await testMesh({ rates: false, lag: () => lag })
+  const [alice, bob] = [await mesh.peer('Alice'), await mesh.peer('Bob')]
+  const send = (message: string) => alice.send({ to: 'Bob', message })
+  const texts = () => seen(bob, 'message').map(({ text }) => text)
+  await send('before')
+  lag = 1000
+  for (const text of ['late once', 'late twice']) {
+    mesh.clock.advance(100)
+    await send(text)
+  }
+  mesh.clock.advance(100)
+  const five = ['1', '2', '3', '4', '5'].map(send)
+  await Promise.all(five.slice(0, 4))
+  await mesh.settle()
+  expect(texts()).toEqual(['before', 'late once', 'late twice', '1', '2', '3', '4'])
+  lag = 0
+  await mesh.advance(1000)
+  expect(await five[4]).toMatchObject({ queued: 1 })
+  await mesh.settle()
+  expect(texts().at(-1)).toBe('5')
+})

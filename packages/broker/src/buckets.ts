@@ -9,6 +9,7 @@ export class Bucket {
   readonly #rate: Rate
   #left: number
   #at: number
+  #emptyUntil = 0
 
   constructor(rate: Rate, now: number) {
     this.#rate = rate
@@ -20,7 +21,15 @@ export class Bucket {
   wait(units: number, now: number): number {
     this.#fill(now)
     const lacking = Math.min(units, this.#rate.burst) - this.#left
-    return lacking <= 0 ? 0 : Math.ceil((lacking / this.#rate.perSecond) * 1000)
+    if (lacking <= 0) return 0
+    const wait = Math.ceil((lacking / this.#rate.perSecond) * 1000)
+    if (units <= 1) this.#emptyUntil = now + wait
+    return wait
+  }
+
+  /** Milliseconds for which not even one unit will pass, as far as `wait` has shown: less to ask than to count again. */
+  knownWait(now: number): number {
+    return now >= this.#at && now < this.#emptyUntil ? this.#emptyUntil - now : 0
   }
 
   take(units: number): void {

@@ -54,6 +54,17 @@ export class Limiter {
     take(account, 'bytes', bytes)
   }
 
+  /** Why not one more message may come from here, where that was found out just before; nothing is counted. */
+  exhausted({ me }: Spender, now: number): Refusal | undefined {
+    const account = this.#accounts.get(me)
+    if (!account) return undefined
+    for (const [scope, buckets] of account) {
+      const wait = buckets.messages?.knownWait(now) ?? 0
+      if (wait > 0) return refusal('messages', scope, wait)
+    }
+    return undefined
+  }
+
   /** Takes the units of what cannot be refused; milliseconds by which whoever sent it has to be slowed down. */
   slow(who: Spender, now: number, kind: Kind, n: number): number {
     const rates = this.#rates
@@ -73,7 +84,7 @@ export class Limiter {
     const bucket = this.#addresses.get(address) ?? new Bucket(this.#rates.address.greetings, now)
     this.#addresses.set(address, bucket)
     const wait = bucket.wait(1, now)
-    if (wait > 0) throw limited('too many greetings from this address', wait)
+    if (wait > 0) throw new MeshError('rate_limited', later('too many greetings from this address', wait), { retryAfter: wait })
     bucket.take(1)
   }
 
@@ -112,7 +123,10 @@ function check(account: Account, rates: Rates, kind: Kind, n: number, now: numbe
   for (let i = 0; i < account.length; i++) {
     const [scope, buckets] = account[i] as Account[number]
     const wait = (buckets[kind] ??= new Bucket(rates[scope][kind], now)).wait(n, now)
-    if (wait > 0) throw limited(`too many ${named[kind]} from ${possessors[scope]}`, wait)
+    if (wait > 0) {
+      const { code, message, retryAfter } = refusal(kind, scope, wait)
+      throw new MeshError(code, message, { retryAfter })
+    }
   }
 }
 
@@ -126,6 +140,17 @@ export interface Spender {
   readonly me: { readonly memberId: MemberId }
 }
 
-function limited(what: string, retryAfter: number): MeshError {
-  return new MeshError('rate_limited', `${what}: try again in ${Math.ceil(retryAfter / 1000)} s`, { retryAfter })
+/** The fields of an error. */
+export interface Refusal {
+  readonly code: 'rate_limited'
+  readonly message: string
+  readonly retryAfter: number
 }
+
+const later = (what: string, retryAfter: number): string => `${what}: try again in ${Math.ceil(retryAfter / 1000)} s`
+
+const refusal = (kind: Kind, scope: Scope, retryAfter: number): Refusal => ({
+  code: 'rate_limited',
+  message: later(`too many ${named[kind]} from ${possessors[scope]}`, retryAfter),
+  retryAfter,
+})

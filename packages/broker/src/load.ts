@@ -42,7 +42,7 @@ export class Load {
   #ceiling = Number.POSITIVE_INFINITY
   #ceilingMet = false
   /** Messages admitted since the last look, by mesh. */
-  readonly #admitted = new Map<MeshId, number>()
+  readonly #admitted = new Map<MeshId, { count: number }>()
   #refused = 0
   #share = 1
 
@@ -63,7 +63,14 @@ export class Load {
       this.refused()
       throw new MeshError(overloaded.code, overloaded.message, { retryAfter })
     }
-    this.#admitted.set(mesh, (this.#admitted.get(mesh) ?? 0) + 1)
+    const admitted = this.#admitted.get(mesh)
+    if (admitted) admitted.count++
+    else this.#admitted.set(mesh, { count: 1 })
+  }
+
+  /** True while so little is going on that nobody is refused; costs nothing to ask. */
+  get easy(): boolean {
+    return this.#ceiling === Number.POSITIVE_INFINITY && this.#backlog.all < room.stalled / 2
   }
 
   /** Whether no stored message of this mesh is to be taken now, whatever its priority. */
@@ -78,7 +85,7 @@ export class Load {
 
   #fits(mesh: MeshId, now: number, isVolatile: boolean, part: number): boolean {
     if (now - this.#last >= every || now < this.#last) this.#look(now)
-    if ((this.#admitted.get(mesh) ?? 0) >= this.#ceiling * part) {
+    if (this.#ceiling < Number.POSITIVE_INFINITY && (this.#admitted.get(mesh)?.count ?? 0) >= this.#ceiling * part) {
       this.#ceilingMet = true
       return false
     }
@@ -96,7 +103,7 @@ export class Load {
     this.#last = now
     const { lag, age, outbox } = this.#read()
     this.#stalled = age > this.#bounds.age
-    const busiest = Math.max(0, ...this.#admitted.values())
+    const busiest = Math.max(0, ...[...this.#admitted.values()].map(({ count }) => count))
     // What the loop did while nobody sent says nothing about now.
     if ((looks <= 10 && lag > this.#bounds.lag) || outbox > this.#bounds.outbox) {
       this.#bad++
@@ -110,7 +117,7 @@ export class Load {
 
   #account(): void {
     let admitted = 0
-    for (const n of this.#admitted.values()) admitted += n
+    for (const { count } of this.#admitted.values()) admitted += count
     this.#share = admitted + this.#refused === 0 ? 1 : admitted / (admitted + this.#refused)
     this.#admitted.clear()
     this.#refused = 0

@@ -84,11 +84,11 @@ function quoted(text: string, start: number): string | undefined {
   return end < 0 ? undefined : text.slice(start, end)
 }
 
-/** The id of a `send` in the form that clients give it, unless it says before its ciphertext that it is volatile; of anything else undefined. Nothing else is checked. */
-export function storedSendId(frame: Buffer): string | undefined {
+/** What a `send` in the form that clients give it says first of all: its id, and before its ciphertext whether it is volatile. Of anything else undefined; nothing else is checked. */
+export function glance(frame: Buffer): { readonly id: string; readonly volatile: boolean } | undefined {
   if (frame[letter] !== 0x73) return undefined
   const id = /^\{"type":"send","id":"([A-Za-z0-9_-]{22})","/.exec(frame.toString('latin1', 0, idEnd))?.[1]
-  return id === undefined || frame.subarray(0, frame.indexOf(mark)).includes(volatileMark) ? undefined : id
+  return id === undefined ? undefined : { id, volatile: frame.subarray(0, frame.indexOf(mark)).includes(volatileMark) }
 }
 
 /** A checked `send` from a parsed frame. */

@@ -19,7 +19,7 @@ import type { Kernel, Ready } from './kernel.ts'
 import { disconnected } from './lifecycle.ts'
 import { overloaded } from './load.ts'
 import { Outbox } from './outbox.ts'
-import { refuseTooMany, scanSend, storedSendId, wholeSend } from './scan.ts'
+import { glance, refuseTooMany, scanSend, wholeSend } from './scan.ts'
 import { send } from './send.ts'
 import { codeOf } from './asked.ts'
 import { causeOf } from './cause.ts'
@@ -48,7 +48,6 @@ export interface Host {
 const missedPings = 3
 // Whoever does not answer a close is cut.
 const patience = 5_000
-const overloadedFields = JSON.stringify(overloaded).slice(1, -1)
 // A hello with its frame header, and no more, may be read before anything is proven.
 // What the system gives at once, about: more of one connection in one turn would keep the others waiting.
 const bytesPerTurn = 48 * 1024
@@ -204,7 +203,8 @@ export class Session {
   /** Who sends without end is read on when the others had their turn. */
   #takeTurns(bytes: number): void {
     const { turn } = this.#kernel
-    if (this.#turn.number !== turn.number) this.#turn = { number: turn.number, bytes: 0 }
+    const { number } = turn
+    if (this.#turn.number !== number) this.#turn = { number, bytes: 0 }
     const before = this.#turn.bytes
     this.#turn.bytes += bytes
     if (before >= bytesPerTurn || this.#turn.bytes < bytesPerTurn || this.#ws.isPaused) return
@@ -229,14 +229,17 @@ export class Session {
     }
   }
 
-  /** Refuses a message that there is no room for before it is read: what is refused must cost little. */
-  #shed({ kernel, mesh }: Ready, data: Buffer): boolean {
-    if (!kernel.load.full(mesh.id, kernel.clock.now())) return false
-    const id = storedSendId(data)
-    if (id === undefined) return false
-    kernel.load.refused()
-    kernel.meter.count('refusals', overloaded.code)
-    this.write(`{"type":"error",${overloadedFields},"id":"${id}"}`)
+  /** Refuses before it is read what is refused anyway: that must cost little. */
+  #shed(context: Ready, data: Buffer): boolean {
+    const { kernel, mesh } = context
+    const now = kernel.clock.now()
+    const why = kernel.limiter.exhausted(context, now) ?? (!kernel.load.easy && kernel.load.full(mesh.id, now) ? overloaded : undefined)
+    const seen = why && glance(data)
+    // A volatile message needs no room in the store.
+    if (!seen || (why === overloaded && seen.volatile)) return false
+    if (why === overloaded) kernel.load.refused()
+    kernel.meter.count('refusals', why.code)
+    this.write(`{"type":"error","code":"${why.code}","message":"${why.message}","retryAfter":${why.retryAfter},"id":"${seen.id}"}`)
     return true
   }
 

@@ -29,7 +29,7 @@ interface Sender {
 const idAt = '{"type":"send","id":"'.length
 const ackIdAt = '{"type":"ack","id":"'.length
 const pushIdAt = '{"type":"push","messageId":"'.length
-const letter = { at: 9, ack: 'a'.charCodeAt(0), error: 'e'.charCodeAt(0), push: 'p'.charCodeAt(0) }
+const letter = { at: 9, ack: 'a'.charCodeAt(0), error: 'e'.charCodeAt(0), push: 'p'.charCodeAt(0), pushNext: 'u'.charCodeAt(0) }
 /** What still has no answer so long after the last send counts as unanswered. */
 const patience = 15_000
 
@@ -47,7 +47,7 @@ async function fulfil(wish: Wish): Promise<object> {
   for (let i = 0; i < wish.pairs; i++) {
     const [from, to] = [lines[2 * i] as Line, lines[2 * i + 1] as Line]
     senders.push({ raw: from.raw, frame: template(from.peer, to.peer) })
-    from.raw.onFrame = hear
+    from.raw.hear(hear)
     surfaceAll(to.raw)
   }
   return {}
@@ -79,11 +79,11 @@ function surfaceAll(raw: Raw): void {
     raw.send(masked(`{"type":"receipt","received":[],"surfaced":${JSON.stringify(unread)},"failed":[]}`))
     unread = []
   }
-  raw.onFrame = (frame) => {
-    if (frame[letter.at] !== letter.push || frame[letter.at + 1] !== 'u'.charCodeAt(0)) return
+  raw.hear((data, start) => {
+    if (data[start + letter.at] !== letter.push || data[start + letter.at + 1] !== letter.pushNext) return
     if (unread.length === 0) setImmediate(flush)
-    unread.push(frame.toString('latin1', pushIdAt, pushIdAt + 22))
-  }
+    unread.push(data.toString('latin1', start + pushIdAt, start + pushIdAt + 22))
+  })
 }
 
 let sent = 0
@@ -97,10 +97,11 @@ function send(): number {
   return sent++
 }
 
-function hear(frame: Buffer): void {
-  if (frame[letter.at] === letter.ack) answered(Number.parseInt(frame.toString('latin1', ackIdAt, ackIdAt + 21), 36))
-  else if (frame[letter.at] === letter.error) {
-    const { id, code, retryAfter } = JSON.parse(frame.toString()) as { id: string; code: string; retryAfter?: number }
+function hear(data: Buffer, start: number, end: number): void {
+  const kind = data[start + letter.at]
+  if (kind === letter.ack) answered(Number.parseInt(data.toString('latin1', start + ackIdAt, start + ackIdAt + 21), 36))
+  else if (kind === letter.error) {
+    const { id, code, retryAfter } = JSON.parse(data.toString('utf8', start, end)) as { id: string; code: string; retryAfter?: number }
     answered(Number.parseInt(id.slice(0, 21), 36), code, retryAfter)
   }
 }
