@@ -85,6 +85,27 @@ test('the path of a message over two brokers is one trace', async () => {
   expect(path.map(({ name }) => name).toSorted()).toEqual(['push', 'relay', 'send', 'store messages'])
 })
 
+test('of a share of none nothing is told', async () => {
+  await using collector = await Collector.start()
+  const config = configFrom({
+    STORE_URL: 'pglite:.',
+    PORT: '0',
+    HOST: '127.0.0.1',
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
+    OTEL_TRACES_SAMPLER_ARG: '0',
+  })
+  const clock = new TestClock()
+  {
+    await using broker = await serve({ ...config, storeUrl: 'pglite:' }, { clock, log: silent })
+    const mesh = await new TestMesh(broker.url, clock).create()
+    await using alice = await mesh.peer('Alice')
+    await using bob = await mesh.peer('Bob')
+    await alice.send([bob.key], 'hello')
+    await bob.wire.next('push')
+  }
+  expect(collector.spans).toEqual([])
+})
+
 test('one commit of many messages is a part of the first, and linked to the others', async () => {
   await using collector = await Collector.start()
   const config = configFrom({ STORE_URL: 'pglite:.', PORT: '0', HOST: '127.0.0.1', OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint })

@@ -13,7 +13,7 @@ import {
 } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources'
-import { BatchSpanProcessor, ParentBasedSampler, TraceIdRatioBasedSampler, TracerProvider } from '@opentelemetry/sdk-trace'
+import { AlwaysOnSampler, BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import { factNames, type Facts, type Span, type Tracer } from '@claudemesh/broker'
 import type { Config } from './config.ts'
 
@@ -38,7 +38,7 @@ export function openTracing({ url, share, service }: NonNullable<Config['traces'
         ...(version === undefined ? {} : { 'service.version': version }),
       }),
     ),
-    sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(share) }),
+    sampler: new AlwaysOnSampler(),
     spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url, timeoutMillis: patience }), maxQueueSize: 8192 })],
   })
   const source = provider.getTracer('claudemesh')
@@ -46,7 +46,13 @@ export function openTracing({ url, share, service }: NonNullable<Config['traces'
     tracer: {
       begin: (name, facts, ...causes) => {
         const [parent, ...others] = causes.flatMap((cause) => contextOf(cause) ?? [])
-        const options = { kind: kindOf(causes[0]), attributes: attributesOf(facts), links: others.map((context): Link => ({ context })) }
+        // Decided here, so that what nobody wants to know of costs next to nothing.
+        if (!parent && (causes.length > 0 || Math.random() >= share)) return undefined
+        const options = {
+          kind: kindOf(causes.find((cause) => cause !== undefined)),
+          attributes: attributesOf(facts),
+          links: others.map((context): Link => ({ context })),
+        }
         return new Begun(source.startSpan(name, options, within(parent)))
       },
     },

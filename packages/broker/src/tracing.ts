@@ -28,6 +28,9 @@ export interface Span {
 
 /** Takes note of what the broker works on, and of what caused it. */
 export interface Tracer {
-  /** The first of the causes is what this is a part of; text is a span's `trace` that another node told. */
-  begin(name: string, facts?: Facts, ...causes: readonly (Span | string | undefined)[]): Span
+  /**
+   * The first of the causes is what this is a part of; text is a span's `trace` that another node told. Undefined where nobody wants to know of it, as of what is
+   * caused by that alone.
+   */
+  begin(name: string, facts?: Facts, ...causes: readonly (Span | string | undefined)[]): Span | undefined
 }
