@@ -21,6 +21,7 @@ interface Line {
   readonly peer: Peer
 }
 
+const typeAt = '{"type":"'.length
 const idAt = '{"type":"send","id":"'.length
 const pushIdAt = '{"type":"push","messageId":"'.length
 const meshes = 50
@@ -82,12 +83,12 @@ function load(job: Job, lines: readonly Line[], warm: () => void): Promise<numbe
       receiver.raw.send(masked(`{"type":"receipt","received":[],"surfaced":${JSON.stringify(unread)},"failed":[]}`))
       unread = []
     }
-    receiver.raw.onFrame = (frame) => {
-      if (frame[9] !== 0x70 || frame[10] !== 0x75) return
+    receiver.raw.onFrame = (data, start) => {
+      if (data[start + typeAt] !== 0x70 || data[start + typeAt + 1] !== 0x75) return
       pushes++
       if (!job.durable) return
       if (unread.length === 0) setImmediate(flush)
-      unread.push(frame.toString('latin1', pushIdAt, pushIdAt + 22))
+      unread.push(data.toString('latin1', start + pushIdAt, start + pushIdAt + 22))
     }
   }
   senders.forEach((sender, s) => {
@@ -106,9 +107,9 @@ function load(job: Job, lines: readonly Line[], warm: () => void): Promise<numbe
       frame.write((++n).toString(36).padStart(12, '0') + s.toString(36).padStart(9, '0'), at, 'latin1')
       sender.raw.send(frame)
     }
-    sender.raw.onFrame = (frame) => {
-      if (frame[9] === 0x65) throw new Error(frame.toString())
-      if (frame[9] !== 0x61) return
+    sender.raw.onFrame = (data, start, end) => {
+      if (data[start + typeAt] === 0x65) throw new Error(data.toString('utf8', start, end))
+      if (data[start + typeAt] !== 0x61) return
       acks++
       if (running) send()
     }

@@ -67,7 +67,7 @@ async function overTcp(port: number, hear: (chunk: Buffer) => void): Promise<(by
 /** What one turn sends leaves as one frame, as NATS' own client does it. */
 async function overWebSocket(port: number, hear: (chunk: Buffer) => void): Promise<(bytes: Buffer) => void> {
   const raw = await Raw.dial(port)
-  raw.hear(hear)
+  raw.hear((data, start, end) => hear(data.subarray(start, end)))
   return perTurn((bytes) => raw.send(masked(bytes)))
 }
 

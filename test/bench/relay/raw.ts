@@ -1,10 +1,13 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
+/** Takes the payload of a frame, where it lies: from `start` to `end` of `data`. */
+export type OnFrame = (data: Buffer, start: number, end: number) => void
+
 /** A WebSocket client of a load generator: frames in and out as bytes, and what one turn sends leaves in one write. */
 export class Raw {
   readonly socket: Socket
-  onFrame: (payload: Buffer) => void = () => {}
+  onFrame: OnFrame = () => {}
   #rest: Buffer = Buffer.alloc(0)
   #out: Buffer[] = []
 
@@ -30,8 +33,8 @@ export class Raw {
   next(matches: (frame: Record<string, unknown>) => boolean = () => true): Promise<Record<string, unknown>> {
     return new Promise((resolve) => {
       const before = this.onFrame
-      this.onFrame = (payload) => {
-        const frame = JSON.parse(payload.toString()) as Record<string, unknown>
+      this.onFrame = (data, start, end) => {
+        const frame = JSON.parse(data.toString('utf8', start, end)) as Record<string, unknown>
         if (!matches(frame)) return
         this.onFrame = before
         resolve(frame)
@@ -41,7 +44,7 @@ export class Raw {
   }
 
   /** Hands on every frame from now on, and what came before. */
-  hear(onFrame: (payload: Buffer) => void): void {
+  hear(onFrame: OnFrame): void {
     this.onFrame = onFrame
     this.#read(Buffer.alloc(0))
   }
@@ -57,27 +60,20 @@ export class Raw {
   }
 
   #read(chunk: Buffer): void {
-    let data = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk
-    for (;;) {
-      const frame = parse(data)
-      if (!frame) break
-      data = data.subarray(frame.end)
-      this.#rest = data
-      if (frame.opcode === 1 || frame.opcode === 2) this.onFrame(frame.payload)
-      data = this.#rest
+    const data = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk
+    let at = 0
+    while (data.length >= at + 2) {
+      const short = (data[at + 1] as number) & 0x7f
+      const start = at + (short < 126 ? 2 : short === 126 ? 4 : 10)
+      if (data.length < start) break
+      const end = start + (short < 126 ? short : short === 126 ? data.readUInt16BE(at + 2) : data.readUInt32BE(at + 6))
+      if (data.length < end) break
+      const opcode = (data[at] as number) & 0x0f
+      at = end
+      if (opcode === 1 || opcode === 2) this.onFrame(data, start, end)
     }
-    this.#rest = data
+    this.#rest = data.subarray(at)
   }
-}
-
-function parse(data: Buffer): { opcode: number; payload: Buffer; end: number } | undefined {
-  if (data.length < 2) return undefined
-  const short = (data[1] as number) & 0x7f
-  const start = short < 126 ? 2 : short === 126 ? 4 : 10
-  if (data.length < start) return undefined
-  const length = short < 126 ? short : short === 126 ? data.readUInt16BE(2) : data.readUInt32BE(6)
-  const end = start + length
-  return data.length < end ? undefined : { opcode: (data[0] as number) & 0x0f, payload: data.subarray(start, end), end }
 }
 
 /** A client's frame, of a text or of bytes, masked with zeros: the bytes stay what they are. */
