@@ -326,11 +326,11 @@ export class Peer implements AsyncDisposable {
       id,
       targetSpec: options.targetSpec ?? (to.length === 1 ? to[0] : to),
       priority,
-      ...(options.volatile ? { volatile: true } : {}),
       nonce,
       to: sealed.to,
       ...(options.members === undefined ? {} : { members: options.members }),
       ...(wraps === undefined ? {} : { wraps }),
+      ...(options.volatile ? { volatile: true } : {}),
       ciphertext,
     }
   }

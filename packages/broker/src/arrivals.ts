@@ -62,10 +62,9 @@ function pushHere(mesh: Mesh, parcel: NodeParcel & { t: 'push' }, raw: readonly 
   for (const [i, key] of to.entries()) {
     const presence = mesh.presences.get(key)
     const wrap = wraps[i]
-    const text = wrap === undefined ? head : `${head},"wrap":"${wrap}"`
-    if (volatile === true) presence?.link?.feed.pushVolatile(text, tail)
+    if (volatile === true) presence?.link?.feed.pushVolatile(head, wrap, tail)
     else presence?.enqueue(tail.length - emptyTail)
-    if (volatile !== true) presence?.link?.feed.pushFrom(from, id, text, tail)
+    if (volatile !== true) presence?.link?.feed.pushFrom(from, id, head, wrap, tail)
     // The sender's node has not heard yet that this session moved on.
     const next = presence?.elsewhere
     if (next === undefined || next === from || onward === true) continue

@@ -21,7 +21,8 @@ type Row = Awaited<ReturnType<typeof queuePage>>[number]
 
 interface Held {
   readonly id: MessageId
-  readonly head: string
+  readonly head: string | Buffer
+  readonly wrap: string | undefined
   readonly tail: Buffer
   readonly mail: boolean
 }
@@ -69,11 +70,11 @@ export class Feed {
   }
 
   /** Pushes a stored message now, or leaves it to the queue. */
-  push(id: MessageId, head: string, tail: Buffer, mail = false): void {
+  push(id: MessageId, head: string | Buffer, wrap: string | undefined, tail: Buffer, mail = false): void {
     // What came before may be in the queue alone.
     if (this.#doubts !== this.#mesh.doubts) this.again()
     if (this.#mode === 'holding') {
-      if (this.#held.length < holdAtMost) this.#held.push({ id, head, tail, mail })
+      if (this.#held.length < holdAtMost) this.#held.push({ id, head, wrap, tail, mail })
       else {
         for (const held of this.#held) this.#skipped.add(held.id)
         this.#held = []
@@ -95,26 +96,26 @@ export class Feed {
     // Another node may hand over what the queue has shown already.
     if (this.#pushed.size === before) return
     if (mail) this.#mail.add(id)
-    this.#outbox.write(head, tail)
+    this.#outbox.write(head, wrap, tail)
   }
 
   /** Pushes what another node handed over. Until its first push that node may have sent what it had for this session to the last place it knew. */
-  pushFrom(node: NodeId, id: MessageId, head: string, tail: Buffer): void {
+  pushFrom(node: NodeId, id: MessageId, head: string | Buffer, wrap: string | undefined, tail: Buffer): void {
     if (!this.#met.has(node)) {
       this.#met.add(node)
       this.again()
     }
-    this.push(id, head, tail)
+    this.push(id, head, wrap, tail)
   }
 
   /** Pushes a volatile message, or drops it when the peer reads too slowly. */
-  pushVolatile(head: string, tail: Buffer): boolean {
+  pushVolatile(head: string | Buffer, wrap: string | undefined, tail: Buffer): boolean {
     if (this.#mode === 'closed' || this.#outbox.full) {
       this.#env.meter.count('drops', 'volatile_dropped')
       this.#env.log('debug', 'volatile_dropped', { session: this.#me })
       return false
     }
-    this.#outbox.write(head, tail)
+    this.#outbox.write(head, wrap, tail)
     return true
   }
 
@@ -200,7 +201,7 @@ export class Feed {
     const held = this.#held
     this.#held = []
     this.#mode = 'live'
-    for (const { id, head, tail, mail } of held) if (!this.#pushed.has(id)) this.push(id, head, tail, mail)
+    for (const { id, head, wrap, tail, mail } of held) if (!this.#pushed.has(id)) this.push(id, head, wrap, tail, mail)
     if (this.#again) this.again()
   }
 

@@ -32,18 +32,26 @@ export class Limiter {
     this.#rates = rates
   }
 
-  /** Takes one request's units, all or none. Throws `rate_limited`. */
-  spend(who: Spender, now: number, ...units: readonly (readonly [Kind, number])[]): void {
+  /** Takes one unit of a request. Throws `rate_limited`. */
+  spend(who: Spender, now: number, kind: Kind): void {
     const rates = this.#rates
     if (!rates) return
     const account = this.#accountOf(who)
-    for (const [kind, n] of units) {
-      for (const [scope, buckets] of account) {
-        const wait = (buckets[kind] ??= new Bucket(rates[scope][kind], now)).wait(n, now)
-        if (wait > 0) throw limited(`too many ${named[kind]} from ${possessors[scope]}`, wait)
-      }
-    }
-    for (const [kind, n] of units) for (const [, buckets] of account) buckets[kind]?.take(n)
+    check(account, rates, kind, 1, now)
+    take(account, kind, 1)
+  }
+
+  /** Takes the units of a message, all or none. Throws `rate_limited`. */
+  spendMessage(who: Spender, now: number, recipients: number, bytes: number): void {
+    const rates = this.#rates
+    if (!rates) return
+    const account = this.#accountOf(who)
+    check(account, rates, 'messages', 1, now)
+    check(account, rates, 'recipients', recipients, now)
+    check(account, rates, 'bytes', bytes, now)
+    take(account, 'messages', 1)
+    take(account, 'recipients', recipients)
+    take(account, 'bytes', bytes)
   }
 
   /** Takes the units of what cannot be refused; milliseconds by which whoever sent it has to be slowed down. */
@@ -98,6 +106,18 @@ export class Limiter {
     this.#accounts.set(me, account)
     return account
   }
+}
+
+function check(account: Account, rates: Rates, kind: Kind, n: number, now: number): void {
+  for (let i = 0; i < account.length; i++) {
+    const [scope, buckets] = account[i] as Account[number]
+    const wait = (buckets[kind] ??= new Bucket(rates[scope][kind], now)).wait(n, now)
+    if (wait > 0) throw limited(`too many ${named[kind]} from ${possessors[scope]}`, wait)
+  }
+}
+
+function take(account: Account, kind: Kind, n: number): void {
+  for (let i = 0; i < account.length; i++) account[i]?.[1][kind]?.take(n)
 }
 
 /** Authority over a bucket comes from the connection, as any other. */

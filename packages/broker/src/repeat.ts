@@ -1,5 +1,5 @@
 import { and, eq } from 'drizzle-orm'
-import { MeshError, type MessageId, type RecipientPubkey } from '@claudemesh/protocol'
+import { MeshError, type ClientId, type MessageId, type RecipientPubkey } from '@claudemesh/protocol'
 import { ackText } from './ack.ts'
 import { routesOf } from './route.ts'
 import type { Ready } from './kernel.ts'
@@ -10,7 +10,7 @@ import { delivery, message } from './tables.ts'
 export async function repeatedAck(
   { kernel, mesh, me }: Ready,
   id: MessageId,
-  sent: { id: string; targetSpec: string; priority: string; nonce: string; body: string; createdAt: number },
+  sent: { id: ClientId; targetSpec: string; priority: string; nonce: string; body: string; createdAt: number },
 ): Promise<string> {
   await kernel.writer.settled()
   const [known] = await kernel.db

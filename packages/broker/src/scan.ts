@@ -1,12 +1,14 @@
 import { z } from 'zod'
-import { contract, limits, MeshError, check, parseJson, type Input, type Json } from '@claudemesh/protocol'
+import { contract, limits, MeshError, check, parseJson, type ClientId, type Input, type Json, type Priority } from '@claudemesh/protocol'
 
 /** A `send` without its body. */
 export type SendHeader = Omit<Input<typeof contract.messages.send>, 'ciphertext'>
 
-/** A checked `send`: its header, and the frame from the ciphertext on, as bytes that a push ends with too. */
+/** A checked `send`: its header, the fields of it that a push repeats, and the frame from the ciphertext on, as bytes that a push ends with too. */
 export interface ScannedSend {
   readonly header: SendHeader
+  /** `"id":…` to `"nonce":…`. */
+  readonly core: Buffer
   readonly tail: Buffer
   readonly body: string
 }
@@ -31,13 +33,55 @@ export function scanSend(frame: Buffer): ScannedSend | undefined {
   const at = frame.indexOf(mark, lead.length)
   const end = frame.length - 2
   if (at < 0 || frame[end] !== 0x22 || frame[end + 1] !== 0x7d) return undefined
-  const text = frame.toString('utf8', 0, at)
-  // What is not UTF-8 is refused on the other path.
-  if (!text.startsWith(lead) || text.includes('\ufffd')) return undefined
   const body = frame.toString('latin1', at + mark.length, end)
   if (body.length <= bodyChars && !isBase64url(body)) return undefined
   if (body.length > bodyChars) throw new MeshError('too_large', `send.ciphertext: over ${bodyChars} characters`)
-  return { header: checkHeader(parseJson(`${text}}`)), tail: frame.subarray(at), body }
+  const read = usual(frame, at) ?? parsed(frame, at)
+  return read && { header: read.header, core: read.core, tail: frame.subarray(at), body }
+}
+
+type Read = Pick<ScannedSend, 'header' | 'core'>
+
+function parsed(frame: Buffer, end: number): Read | undefined {
+  const text = frame.toString('utf8', 0, end)
+  // What is not UTF-8 is refused on the other path.
+  if (!text.startsWith(lead) || text.includes('\ufffd')) return undefined
+  const header = checkHeader(parseJson(`${text}}`))
+  return { header, core: coreOf(header) }
+}
+
+const coreOf = ({ id, targetSpec, priority, nonce }: SendHeader): Buffer =>
+  Buffer.from(`"id":"${id}","targetSpec":${JSON.stringify(targetSpec)},"priority":"${priority}","nonce":"${nonce}"`)
+
+const usualStart = /^\{"type":"send","id":"([\w-]{22})","targetSpec":"(\*|@[\w-]{1,64}|[\w-]{43})","priority":"(now|next|low)","nonce":"([\w-]{32})","to":"/
+const afterNonce = ',"to":"'.length
+const wrapsOpen = ',"wraps":"'
+const volatileEnd = ',"volatile":true'
+
+/** The header as our client writes it for one address, and no other, read without a parser; what is wrong with it is named by the other way. */
+function usual(frame: Buffer, end: number): Read | undefined {
+  const text = frame.toString('latin1', 0, end)
+  const start = usualStart.exec(text)
+  if (!start) return undefined
+  const [{ length }, id, targetSpec, priority, nonce] = start as unknown as [string, ClientId, string, Priority, string]
+  const to = quoted(text, length)
+  if (to === undefined || to.length > recipientChars || !isBase64url(to)) return undefined
+  let at = length + to.length + 1
+  const wraps = text.startsWith(wrapsOpen, at) ? quoted(text, at + wrapsOpen.length) : undefined
+  if (wraps !== undefined) {
+    if (wraps.length > wrapChars || !isBase64url(wraps)) return undefined
+    at += wrapsOpen.length + wraps.length + 1
+  }
+  const isVolatile = text.length > at
+  if (isVolatile && (text.length !== at + volatileEnd.length || !text.endsWith(volatileEnd))) return undefined
+  const header = { id, targetSpec, priority, nonce, to, ...(wraps !== undefined && { wraps }), ...(isVolatile && { volatile: true }) }
+  return { header, core: frame.subarray(lead.length, length - afterNonce) }
+}
+
+/** From `start` to the next quote. */
+function quoted(text: string, start: number): string | undefined {
+  const end = text.indexOf('"', start)
+  return end < 0 ? undefined : text.slice(start, end)
 }
 
 /** The id of a `send` in the form that clients give it, unless it says before its ciphertext that it is volatile; of anything else undefined. Nothing else is checked. */
@@ -51,7 +95,7 @@ export function storedSendId(frame: Buffer): string | undefined {
 export function wholeSend(json: Json): ScannedSend {
   const header = checkHeader(json)
   const { ciphertext } = check('send', bodySchema, json)
-  return { header, tail: Buffer.from(`${mark.toString()}${ciphertext}"}`, 'latin1'), body: ciphertext }
+  return { header, core: coreOf(header), tail: Buffer.from(`${mark.toString()}${ciphertext}"}`, 'latin1'), body: ciphertext }
 }
 
 /** Throws `too_many_recipients`, which is a clearer word than that a field is too long. */

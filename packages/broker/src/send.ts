@@ -6,7 +6,7 @@ import type { Ready } from './kernel.ts'
 import { holderFor, openMailboxes, type Mailbox } from './mail.ts'
 import type { Mesh } from './mesh.ts'
 import type { Presence } from './presence.ts'
-import { mailMark, pushHead, tailOf } from './push.ts'
+import { mailMark, originOf, pushHeadOf, tailOf } from './push.ts'
 import { parseRecipients } from './recipients.ts'
 import { relay } from './relay.ts'
 import { repeatedAck } from './repeat.ts'
@@ -36,6 +36,8 @@ interface Sorted extends Routed {
 interface Passing {
   readonly header: SendHeader
   readonly body: string
+  /** How its pushes begin. */
+  readonly head: Buffer
   readonly targetSpec: string
   readonly id: MessageId
   readonly sender: Sender
@@ -62,7 +64,7 @@ async function sendPrepared(context: Ready, scanned: ScannedSend): Promise<void>
   const { kernel, mesh, me } = context
   const { forward, members = 0, volatile, to, wraps } = scanned.header
   // The store is asked before the message is weighed.
-  kernel.limiter.spend(context, kernel.clock.now(), ['requests', 1])
+  kernel.limiter.spend(context, kernel.clock.now(), 'requests')
   if (volatile === true) throw new MeshError('not_durable', 'a volatile message is neither mail nor forwarded')
   const sender = forward ? await acceptForward(context, forward) : { key: me.key, proof: '' }
   const { keys } = parseRecipients(sender.key, to, wraps)
@@ -71,24 +73,25 @@ async function sendPrepared(context: Ready, scanned: ScannedSend): Promise<void>
   pass(context, scanned, sender, boxes)
 }
 
-function pass(context: Ready, { header, tail, body }: ScannedSend, sender: Sender, boxes: Mailboxes): void {
+function pass(context: Ready, { header, core, tail, body }: ScannedSend, sender: Sender, boxes: Mailboxes): void {
   const { kernel, mesh } = context
   const stored = header.volatile !== true
   const id = messageIdOf(sender.key, header.id)
   const now = kernel.clock.now()
   kernel.load.admit(mesh.id, now, header.priority, !stored)
   const span = kernel.tracer?.begin('send', { mesh: mesh.id, message: id, session: sender.key, bytes: body.length })
-  const passing = { header, body, targetSpec: JSON.stringify(header.targetSpec), id, sender, createdAt: now, span }
+  const head = headOf(context, core, id, sender, now)
+  const passing = { header, body, head, targetSpec: JSON.stringify(header.targetSpec), id, sender, createdAt: now, span }
   const routed = sort(context, passing, boxes)
   const fanOut = routed.recipients.length + routed.mail.length
-  kernel.limiter.spend(context, now, ['messages', 1], ['recipients', Math.max(1, fanOut)], ['bytes', body.length])
+  kernel.limiter.spendMessage(context, now, Math.max(1, fanOut), body.length)
   kernel.meter.observe('fan_out', fanOut)
   if (kernel.tap) tap(context, passing)
   if (stored && kernel.recent.repeats(mesh.id, id)) {
     repeat(context, passing)
     return
   }
-  push(context, passing, routed, tail)
+  push(passing, routed, tail)
   if (!stored) {
     relayTo(context, passing, routed)
     answer(context, passing, routed, 0)
@@ -101,7 +104,7 @@ function pass(context: Ready, { header, tail, body }: ScannedSend, sender: Sende
 function sort({ mesh, me }: Ready, { header, body, sender }: Passing, boxes: Mailboxes): Sorted {
   const { to, wraps, targetSpec, members = 0 } = header
   const bytes = header.volatile === true ? undefined : body.length
-  if (to === targetSpec && wraps === undefined) return { ...routeDirect(mesh, sender.key, to, bytes), mail: [], fullMail: [] }
+  if (to === targetSpec && wraps === undefined) return direct(routeDirect(mesh, sender.key, to, bytes))
   const routes = routesOf(targetSpec)
   const named = parseRecipients(sender.key, to, wraps)
   const sessions = named.keys.length - members
@@ -117,28 +120,34 @@ function sort({ mesh, me }: Ready, { header, body, sender }: Passing, boxes: Mai
   return { ...routed, ...sorted }
 }
 
-function headOf({ mesh }: Ready, { header, targetSpec, id, sender, createdAt }: Passing): string {
-  const message = { messageId: id, id: header.id, senderPubkey: sender.key, priority: header.priority, targetSpec, createdAt, nonce: header.nonce }
-  return pushHead(mesh.id, message) + sender.proof
+const none: readonly never[] = []
+
+const direct = ({ recipients, gone, full }: Routed): Sorted => ({ recipients, wraps: none, gone, full, missing: none, mail: none, fullMail: none })
+
+const origins = new WeakMap<Presence, Buffer>()
+
+/** How the pushes of this message begin. */
+function headOf({ mesh, me }: Ready, core: Buffer, id: MessageId, { key, proof }: Sender, createdAt: number): Buffer {
+  if (key !== me.key) return Buffer.concat([pushHeadOf(id, core, originOf(mesh.id, key), createdAt), Buffer.from(proof)])
+  let origin = origins.get(me)
+  if (!origin) origins.set(me, (origin = originOf(mesh.id, key)))
+  return pushHeadOf(id, core, origin, createdAt)
 }
 
-function push(context: Ready, passing: Passing, { recipients, wraps, mail }: Sorted, tail: Buffer): void {
-  const { header, id } = passing
-  const head = headOf(context, passing)
+function push({ header, id, head }: Passing, { recipients, wraps, mail }: Sorted, tail: Buffer): void {
   for (let i = 0; i < recipients.length; i++) {
     const feed = recipients[i]?.link?.feed
     if (!feed) continue
-    const wrap = wraps[i]
-    const text = wrap === undefined ? head : `${head},"wrap":"${wrap}"`
-    if (header.volatile === true) feed.pushVolatile(text, tail)
-    else feed.push(id, text, tail)
+    if (header.volatile === true) feed.pushVolatile(head, wraps[i], tail)
+    else feed.push(id, head, wraps[i], tail)
   }
-  for (const { wrap, holder } of mail) holder?.link?.feed.push(id, `${head},"wrap":"${wrap}"${mailMark}`, tail, true)
+  if (mail.length === 0) return
+  const marked = Buffer.concat([head, Buffer.from(mailMark)])
+  for (const { wrap, holder } of mail) holder?.link?.feed.push(id, marked, wrap, tail, true)
 }
 
-function relayTo(context: Ready, passing: Passing, { recipients, wraps }: Routed): void {
-  const { id, header, body, span } = passing
-  relay(context, recipients, wraps, () => ({ id, head: headOf(context, passing), tail: tailOf(body), volatile: header.volatile === true, span }))
+function relayTo(context: Ready, { id, head, header, body, span }: Passing, { recipients, wraps }: Routed): void {
+  relay(context, recipients, wraps, () => ({ id, head: head.toString(), tail: tailOf(body), volatile: header.volatile === true, span }))
 }
 
 /** Mail that no session here shows may be for one on another node. */

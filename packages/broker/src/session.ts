@@ -278,7 +278,7 @@ export class Session {
     }
     if (phase.name !== 'ready') throw new MeshError('not_ready')
     if (member.kind === 'notice') this.#slow(phase.context, unitsOf(input as object))
-    else this.#kernel.limiter.spend(phase.context, this.#kernel.clock.now(), [kindOf(member), 1])
+    else this.#kernel.limiter.spend(phase.context, this.#kernel.clock.now(), kindOf(member))
     const result = readyTable.get(member)?.(phase.context, input as never)
     if (result instanceof Promise) return this.#settle(() => result, member, id, false)
     if (member.kind === 'request') this.#reply(member.reply, id, result)

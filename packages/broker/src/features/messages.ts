@@ -37,7 +37,7 @@ export const messages: Handlers<M, Ready, Exclude<Answerable<M>, 'send'>> = {
     const head = pushHead(mesh.id, { ...stored, messageId, id: stored.clientId })
     routed.recipients.forEach((recipient, i) => {
       recipient.enqueue(stored.ciphertext.length)
-      recipient.link?.feed.push(messageId, `${head},"wrap":"${routed.wraps[i] ?? ''}"`, tail)
+      recipient.link?.feed.push(messageId, head, routed.wraps[i], tail)
     })
     const added = routed.recipients.map((recipient, i) => ({
       meshId: mesh.id,
