@@ -6,6 +6,7 @@ import type { NodeId } from './parcels.ts'
 import type { Outbox } from './outbox.ts'
 import type { Database } from './ports.ts'
 import { mailMark, pushHead, tailOf } from './push.ts'
+import { RareSet } from './rare-set.ts'
 import { delivery, inQueue, message, presence } from './tables.ts'
 import type { Writer } from './writer.ts'
 import { asked, type Watching } from './asked.ts'
@@ -15,6 +16,8 @@ const pageSize = 100
 const holdAtMost = 256
 // After the store failed.
 const retryAfter = 1_000
+
+const nothing = () => {}
 
 type Row = Awaited<ReturnType<typeof queuePage>>[number]
 
@@ -46,18 +49,18 @@ export class Feed {
   /** Pushed on this connection, and neither surfaced nor refused yet. */
   readonly #pushed = new Set<MessageId>()
   /** Left to the queue while it was being read; what no page shows was committed behind the cursor, by another writer. */
-  readonly #skipped = new Set<MessageId>()
+  readonly #skipped = new RareSet<MessageId>()
   /** Of these, those for the member. */
-  readonly #mail = new Set<MessageId>()
+  readonly #mail = new RareSet<MessageId>()
   #again = false
   #mode: 'behind' | 'reading' | 'holding' | 'live' | 'closed' = 'behind'
   #held: Held[] = []
   /** The nodes that are known to know where this session is. */
-  readonly #met = new Set<NodeId>()
+  readonly #met = new RareSet<NodeId>()
   /** The doubts of the mesh when the queue was last read for their sake. */
   #doubts: number
   #wake: (() => void) | undefined
-  #cancelRetry: () => void = () => {}
+  #cancelRetry = nothing
 
   constructor(env: Surroundings, mesh: Mesh, me: SessionPubkey, outbox: Outbox, member?: MemberPubkey) {
     this.#env = env

@@ -25,7 +25,7 @@ export async function listen(port: number, host: string, door: Door): Promise<Se
   // Whole requests may take long, an upload does; one that moves no byte is cut where it is read.
   const server = createServer({ maxHeaderSize: 8192, requestTimeout: 0, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 }, door.request)
   server.on('upgrade', (request, socket, head) => {
-    socket.on('error', (error) => door.log('info', 'socket_error', { cause: error.message }))
+    tellErrors(socket, door.log)
     const refusal = refusalOf(request, door)
     if (refusal !== undefined) {
       door.log('info', 'upgrade_refused', { status: refusal })
@@ -45,6 +45,11 @@ export async function listen(port: number, host: string, door: Door): Promise<Se
 }
 
 export const portOf = (server: Server): number => (server.address() as AddressInfo).port
+
+/** By itself, so that what listens to the socket as long as it lives does not hold on to the request. */
+function tellErrors(socket: Duplex, log: Log): void {
+  socket.on('error', (error) => log('info', 'socket_error', { cause: error.message }))
+}
 
 function refusalOf(request: IncomingMessage, door: Door): string | undefined {
   if ((request.url ?? '').split('?')[0] !== '/ws') return '404 Not Found'

@@ -15,6 +15,12 @@ export interface Signed {
   readonly groups: readonly GroupRole[]
 }
 
+const nothing = () => {}
+const ofNoGroup: ReadonlySet<string> = addressesOf([])
+
+// Most sessions are in no group, and share the addresses of those.
+const answeringTo = (groups: readonly GroupRole[]): ReadonlySet<string> => (groups.length === 0 ? ofNoGroup : addressesOf(groups))
+
 /** A live session of a mesh, connected or lingering: what the broker routes by and tells others of. */
 export class Presence {
   readonly key: SessionPubkey
@@ -34,7 +40,7 @@ export class Presence {
   elsewhere: NodeId | undefined
   /** The node that held its connection when it fell silent. */
   silent: NodeId | undefined
-  cancelLinger: () => void = () => {}
+  cancelLinger = nothing
   /** When newer connections took this session over, lately. */
   swaps: number[] = []
   /** It shows mail for its member, or may: of sessions that are not connected here nobody knows. */
@@ -64,7 +70,7 @@ export class Presence {
     this.chain = from.chain
     this.expiresAt = from.expiresAt
     this.#signed = from.signed
-    this.#addresses = addressesOf(from.signed.groups)
+    this.#addresses = answeringTo(from.signed.groups)
   }
 
   /** Whether it is connected, here or at another node. */
@@ -90,7 +96,7 @@ export class Presence {
 
   set signed(signed: Signed) {
     this.#signed = signed
-    this.#addresses = addressesOf(signed.groups)
+    this.#addresses = answeringTo(signed.groups)
   }
 
   /** `*`, `@all` and its groups, as the session itself signed them. */

@@ -28,6 +28,10 @@ export class Child implements AsyncDisposable {
     return this.#messages.shift() as T
   }
 
+  tell(word: string): void {
+    this.#process.send(word)
+  }
+
   async ask<T>(question: object | string): Promise<T> {
     this.#process.send(question)
     return this.next()

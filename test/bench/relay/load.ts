@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { systemClock, type SessionPubkey } from '@claudemesh/protocol'
 import { Peer, TestMesh } from '../../broker/kit.ts'
 import { endWithParent } from '../../harness/leash.ts'
@@ -10,6 +11,8 @@ export interface Job {
   readonly shape: 'pairs' | 'fanout' | 'idle'
   /** Pairs, recipients, or idle sessions. */
   readonly size: number
+  /** Idle sessions that come before those. */
+  readonly first?: number
   readonly depth: number
   readonly durable: boolean
   readonly seconds: number
@@ -29,7 +32,7 @@ const meshes = 50
 const together = 16
 
 endWithParent()
-process.on('message', (job: Job) => void run(job))
+process.once('message', (job: Job) => void run(job))
 
 async function run(job: Job): Promise<void> {
   const url = `ws://127.0.0.1:${job.port}`
@@ -39,16 +42,27 @@ async function run(job: Job): Promise<void> {
       return job.plain ? mesh : mesh.create()
     }),
   )
-  const count = job.shape === 'pairs' ? job.size * 2 : job.shape === 'fanout' ? job.size + 1 : job.size
+  if (job.shape === 'idle') {
+    const early = await joined(job, homes, job.first ?? 0)
+    process.send?.({ event: 'begin' })
+    await once(process, 'message')
+    await joined(job, homes, job.size, early.length)
+    process.send?.({ event: 'end', total: 0 })
+    return
+  }
+  const lines = await joined(job, homes, job.shape === 'pairs' ? job.size * 2 : job.size + 1)
+  process.send?.({ event: 'end', total: await load(job, lines, () => process.send?.({ event: 'begin' })) })
+}
+
+/** So many that have joined, and have heard of each other. */
+async function joined(job: Job, homes: readonly TestMesh[], count: number, from = 0): Promise<Line[]> {
   const lines: Line[] = []
   while (lines.length < count) {
-    const some = Array.from({ length: Math.min(together, count - lines.length) }, (_, i) => lines.length + i)
+    const some = Array.from({ length: Math.min(together, count - lines.length) }, (_, i) => from + lines.length + i)
     lines.push(...(await Promise.all(some.map((i) => join(job, homes[i % homes.length] as TestMesh, i)))))
   }
   await settle(lines, job)
-  if (job.shape === 'idle') process.send?.({ event: 'begin' })
-  const total = job.shape === 'idle' ? 0 : await load(job, lines, () => process.send?.({ event: 'begin' }))
-  process.send?.({ event: 'end', total })
+  return lines
 }
 
 async function join(job: Job, mesh: TestMesh, i: number): Promise<Line> {

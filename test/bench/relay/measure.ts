@@ -5,12 +5,12 @@ import type { Job } from './load.ts'
 import type { PubSubJob } from './pubsub-load.ts'
 import type { Server, Usage } from './servers.ts'
 
-/** Rates per second of the server's processor time and of the clock on the wall, and its memory before and at the end. */
+/** Rates per second of the server's processor time and of the clock on the wall, and what its memory grew by meanwhile. */
 export interface Figures {
   readonly perCore: number
   readonly perSecond: number
-  readonly rssBefore: number
-  readonly rss: number
+  readonly resident: number
+  readonly held: number
 }
 
 /** Who loads the server, and with what. */
@@ -23,13 +23,14 @@ export async function measure(start: () => Promise<Server>, { by, job, pinned = 
   await using server = await start()
   await using loader = new Child(by)
   if (pinned) pin(loader.pid, 1)
-  const before = await server.usage()
+  await server.usage()
   await loader.ask({ ...job, port: server.port, seconds })
   const [from, began] = [await server.usage(), performance.now()]
+  loader.tell('go on')
   const { total } = await loader.next<{ total: number }>()
   const wall = (performance.now() - began) / 1000
   const to: Usage = await server.usage()
-  return { perCore: total / (to.cpu - from.cpu), perSecond: total / wall, rssBefore: before.rss, rss: from.rss }
+  return { perCore: total / (to.cpu - from.cpu), perSecond: total / wall, resident: to.rss - from.rss, held: to.held - from.held }
 }
 
 /** A server and its load, measured so often. */

@@ -22,7 +22,7 @@ interface Line {
   onMessage(take: () => void): void
 }
 
-process.on('message', (job: PubSubJob) => void run(job))
+process.once('message', (job: PubSubJob) => void run(job))
 
 async function run(job: PubSubJob): Promise<void> {
   const pubSub = job.kind === 'redis' ? redis : nats

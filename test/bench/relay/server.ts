@@ -35,6 +35,7 @@ const { port } = await (store === 'ceiling' ? ceiling() : broker())
 process.on('message', () => {
   globalThis.gc?.()
   const { user, system } = process.cpuUsage()
-  process.send?.({ cpu: (user + system) / 1e6, rss: process.memoryUsage().rss } satisfies Usage)
+  const { rss, heapUsed, external } = process.memoryUsage()
+  process.send?.({ cpu: (user + system) / 1e6, rss, held: heapUsed + external } satisfies Usage)
 })
 process.send?.({ port })

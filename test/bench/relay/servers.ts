@@ -8,6 +8,8 @@ import { onFirstCore, pin } from './cores.ts'
 export interface Usage {
   readonly cpu: number
   readonly rss: number
+  /** What a full collection left, as far as the server can tell. */
+  readonly held: number
 }
 
 /** A server under measurement, in a process of its own. */
@@ -46,5 +48,5 @@ const ticksPerSecond = 100
 function usageOf(pid: number): Usage {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return { cpu: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond, rss: 0 }
+  return { cpu: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond, rss: 0, held: 0 }
 }
