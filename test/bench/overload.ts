@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { brokerProcess } from '../cluster/processes.ts'
-import { postgresUrl, startPostgres } from '../harness/postgres.ts'
+import { postgresUrl, startPostgres, type PostgresServer } from '../harness/postgres.ts'
 import { end } from './children.ts'
 import type { Seen, Window } from './overload/ledger.ts'
 import type { Wish } from './overload/load.ts'
@@ -48,8 +48,7 @@ function backToNormal(windows: readonly Window[], usual: Seen): number {
 }
 
 /** Three times the load that one broker can take, from a mesh of its own, while another mesh works. */
-export async function overloadBench(): Promise<Row[]> {
-  await using postgres = await startPostgres({ durable: true })
+async function withoutRates(postgres: PostgresServer): Promise<{ rows: Row[]; capacity: number }> {
   await using broker = await brokerProcess({ STORE_URL: await postgresUrl(postgres.url), RATES: 'off' })
   const children = [0, 1].map(() => fork(new URL('overload/load.ts', import.meta.url)))
   const [flood, calm] = children as [ChildProcess, ChildProcess]
@@ -79,10 +78,43 @@ export async function overloadBench(): Promise<Row[]> {
       ]),
     )
     const [[during, after], [calmDuring]] = result.map(({ phases }) => phases) as [[Seen, Seen], [Seen, Seen]]
-    return rows({ capacity, usual: usual.phases[0] as Seen, during, after, usualCalm: usualCalm.phases[0] as Seen, calmDuring, before, peak })
+    const found = rows({ capacity, usual: usual.phases[0] as Seen, during, after, usualCalm: usualCalm.phases[0] as Seen, calmDuring, before, peak })
+    return { rows: found, capacity }
   } finally {
     await end(children)
   }
+}
+
+/** The same flood at a broker with its default rates, which refuse nearly all of it. */
+async function withRates(postgres: PostgresServer, perSecond: number): Promise<Row[]> {
+  await using broker = await brokerProcess({ STORE_URL: await postgresUrl(postgres.url) })
+  const children = [0, 1].map(() => fork(new URL('overload/load.ts', import.meta.url)))
+  const [flood, calm] = children as [ChildProcess, ChildProcess]
+  try {
+    await ask(flood, { do: 'come', port: broker.port, pairs: pairs.flood })
+    await ask(calm, { do: 'come', port: broker.port, pairs: pairs.calm })
+    const work = { perSecond: calmRate, seconds: seconds.half }
+    const alone = await ask<Phases>(calm, { do: 'open', phases: [work] })
+    const [during, beside] = await Promise.all([
+      ask<Phases>(flood, { do: 'open', phases: [{ perSecond, seconds: seconds.half }] }),
+      ask<Phases>(calm, { do: 'open', phases: [work] }),
+    ])
+    const [flooded, calmAlone, calmBeside] = [during, alone, beside].map(({ phases }) => phases[0]) as [Seen, Seen, Seen]
+    return [
+      ...Object.entries(flooded.refused).map(([code, n]) => row(`with rates: refused as ${code}`, n / seconds.half, '/s', flooded.sent / seconds.half)),
+      row('with rates: p50 of another mesh, beside alone', calmBeside.p50, 'ms', calmAlone.p50, 10),
+      row('with rates: p99 of another mesh, beside alone', calmBeside.p99, 'ms', calmAlone.p99, 10),
+    ]
+  } finally {
+    await end(children)
+  }
+}
+
+/** What three times too much does to one broker, with and without its rates. */
+export async function overloadBench(): Promise<Row[]> {
+  await using postgres = await startPostgres({ durable: true })
+  const { rows, capacity } = await withoutRates(postgres)
+  return [...rows, ...(await withRates(postgres, 3 * capacity))]
 }
 
 interface Found {
