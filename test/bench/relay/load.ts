@@ -122,7 +122,13 @@ function load(job: Job, lines: readonly Line[], warm: () => void): Promise<numbe
       sender.raw.send(frame)
     }
     sender.raw.onFrame = (data, start, end) => {
-      if (data[start + typeAt] === 0x65) throw new Error(data.toString('utf8', start, end))
+      if (data[start + typeAt] === 0x65) {
+        const error = data.toString('utf8', start, end)
+        if (!error.includes('"code":"overloaded"')) throw new Error(error)
+        // As a client does: what is shed is sent again when the broker said.
+        setTimeout(() => running && send(), 1000)
+        return
+      }
       if (data[start + typeAt] !== 0x61) return
       acks++
       if (running) send()
