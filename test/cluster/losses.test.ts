@@ -56,9 +56,9 @@ const pushes = (peer: Peer) => peer.wire.seen.filter((frame) => frame.type === '
 /** The changes of the state that a peer was told of: which key, which version. */
 const changes = (peer: Peer) => peer.wire.seen.filter(({ type }) => type === 'state_change').map((frame) => [frame['stateId'], frame['version']])
 
-/** Lets half a second pass, and leaves the nodes of these peers the time to renew their leases in the store. */
+/** Lets a tenth of a second pass, and leaves the nodes of these peers the time to renew their leases in the store: a lease is eighty of these. */
 const passes = async ({ clock }: Cluster<TestClock>, ...peers: Peer[]) => {
-  clock.advance(500)
+  clock.advance(100)
   await Promise.all(peers.map((peer) => peer.wire.ask({ type: 'message_status', messageId: 'A'.repeat(22) })))
 }
 
@@ -288,7 +288,7 @@ describe('a node that falls silent', () => {
     leaky.mute = true
     nodes.clock.advance(2_000)
     await counts(nodes, alice, bob, false)
-    for (let i = 0; i < 220; i++) await passes(nodes, alice, bob)
+    for (let i = 0; i < 1_100; i++) await passes(nodes, alice, bob)
     expect(alice.wire.seen.filter((frame) => frame.type === 'peer_gone')).toEqual([])
     leaky.mute = false
     await counts(nodes, alice, bob, true)
