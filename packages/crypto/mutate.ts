@@ -15,12 +15,16 @@ const direct: Record<string, string> = {
   'base64.ts': 'base64',
   'chain.ts': 'chain',
   'chain-steps.ts': 'chain',
+  'byte-queue.ts': 'files',
+  'chunk-cipher.ts': 'files',
   'counters.ts': 'sessions',
+  'files.ts': 'files',
   'hello.ts': 'hello',
   'inner.ts': 'open',
   'invite-link.ts': 'invite-link',
   'issue.ts': 'presence',
   'keybox.ts': 'mesh-keys',
+  'message-id.ts': 'keys',
   'open.ts': 'open',
   'padding.ts': 'padding',
   'pair-keys.ts': 'sessions',
@@ -55,8 +59,8 @@ class Bench implements AsyncDisposable {
     await symlink(join(root, 'packages/crypto'), join(root, 'node_modules/@claudemesh/crypto'))
     for (const folder of ['packages/crypto/src', 'packages/crypto/generate', 'packages/crypto/vectors', 'test/crypto'])
       await cp(join(repository, folder), join(root, folder), { recursive: true })
-    for (const file of ['package.json', 'packages/crypto/package.json', 'packages/crypto/generate-vectors.ts', 'test/harness/verifies.ts'])
-      await cp(join(repository, file), join(root, file))
+    const needed = ['packages/crypto/generate-vectors.ts', 'packages/client/src/node/chunk-cipher.ts', 'test/harness/verifies.ts']
+    for (const file of ['package.json', 'packages/crypto/package.json', ...needed]) await cp(join(repository, file), join(root, file))
     await symlink(join(import.meta.dirname, 'node_modules'), join(root, 'packages/crypto/node_modules'))
     return new Bench(root)
   }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { nodeTransfer } from '@claudemesh/client/node'
 import { fileHead, FileStream, objectSize, openFile, ready, resumePoint, sealFile, type SealedFile } from '@claudemesh/crypto'
 import { MeshError, type ErrorCode, type FileId } from '@claudemesh/protocol'
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { nodeCipher } from '../../packages/client/src/node/chunk-cipher.ts'
 import { fileSizes, type makeFileVectors } from '../../packages/crypto/generate/files.ts'
 import * as second from './second-files.ts'
 
@@ -42,7 +42,7 @@ async function refuses(code: ErrorCode, says: RegExp, act: () => Promise<unknown
 
 describe.each([
   ['libsodium', undefined],
-  ['OpenSSL', nodeTransfer.cipher],
+  ['OpenSSL', nodeCipher],
 ] as const)('by %s', (_way, cipher) => {
   const seal = (plain: Uint8Array, file = fileOf(plain.length)) => all(sealFile(file, header, piecesOf(plain), cipher))
   const open = (object: Uint8Array, file: SealedFile, piece?: number) => all(openFile(file, piecesOf(object, piece), { cipher }))

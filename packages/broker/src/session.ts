@@ -48,9 +48,9 @@ export interface Host {
 const missedPings = 3
 // Whoever does not answer a close is cut.
 const patience = 5_000
-// A hello with its frame header, and no more, may be read before anything is proven.
 // What the system gives at once, about: more of one connection in one turn would keep the others waiting.
 const bytesPerTurn = 48 * 1024
+// A hello with its frame header, and no more, may be read before anything is proven.
 const greetingBytes = limits.frameBeforeHello + 64
 
 /** One connection: greeting → ready → draining → closed. Its frames are handled in order, and no failure leaves it. */
