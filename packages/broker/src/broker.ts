@@ -99,7 +99,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
 }
 
 const graceful = 2_000
-/** How many of the newest sends are known by their ids: some 8 MB. */
+/** At least so many of the newest sends are known by their ids, and at most twice as many: some 16 MB. */
 const remembered = 65_536
 
 const nodeId = (name = 'node') => `${name}-${Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')}`
