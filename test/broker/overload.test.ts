@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { MeshId, MessageId } from '@claudemesh/protocol'
 import { Lanes } from '../../packages/broker/src/lanes.ts'
+import { ReadingRoom } from '../../packages/broker/src/reading.ts'
 import type { Entry } from '../../packages/broker/src/statements.ts'
+import { Turn } from '../../packages/broker/src/turn.ts'
 import { Line } from '../harness/line.ts'
 import { postgresUrl, startPostgres, type PostgresServer } from '../harness/postgres.ts'
 import { clientId, testBroker, TestMesh, type Peer } from './kit.ts'
@@ -60,6 +62,20 @@ test('a connection that sends without end is read to its end, in order', async (
   const ids = flood(alice, bob, 2000, { volatile: true, text: 'x'.repeat(1000) })
   await alice.wire.next(({ id }) => id === ids.at(-1))
   expect(alice.wire.seen.flatMap(({ type, id }) => (type === 'ack' ? [id] : []))).toEqual(ids)
+})
+
+test('who reads alone may bring much in one turn, and of many each its share, but never less than the system gives at once', async () => {
+  const room = new ReadingRoom(new Turn())
+  const turnOf = async (readers: number) => {
+    const shares = Array.from({ length: readers }, () => (room.enter(), room.share / 1024))
+    await new Promise(setImmediate)
+    return [...new Set(shares)]
+  }
+  expect(await turnOf(1)).toEqual([512])
+  expect(await turnOf(4)).toEqual([512])
+  expect(await turnOf(50)).toEqual([128])
+  expect(await turnOf(1)).toEqual([48])
+  expect(await turnOf(1)).toEqual([512])
 })
 
 describe('what waits for the writer', () => {

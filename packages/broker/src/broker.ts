@@ -28,6 +28,7 @@ import { Limiter } from './limiter.ts'
 import { Load, type Readings } from './load.ts'
 import { noMeter, type Figures, type Meter } from './meter.ts'
 import { defaultRates, type Rates } from './rates.ts'
+import { ReadingRoom } from './reading.ts'
 import { Recent } from './recent.ts'
 
 export interface BrokerOptions {
@@ -140,6 +141,7 @@ class Running implements Broker {
       limiter: new Limiter(rates === false ? undefined : rates),
       load: new Load(() => this.#readings(), writer.backlog),
       turn,
+      reading: new ReadingRoom(turn),
       writer,
       meshes,
       recent: new Recent(remembered),

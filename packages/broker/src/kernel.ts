@@ -9,6 +9,7 @@ import type { Meshes } from './meshes.ts'
 import type { Nodes } from './nodes.ts'
 import type { Blob, Database } from './ports.ts'
 import type { Presence } from './presence.ts'
+import type { ReadingRoom } from './reading.ts'
 import type { Recent } from './recent.ts'
 import type { Session } from './session.ts'
 import type { Tracer } from './tracing.ts'
@@ -46,6 +47,7 @@ export interface Kernel {
   readonly limiter: Limiter
   readonly load: Load
   readonly turn: Turn
+  readonly reading: ReadingRoom
   readonly writer: Writer
   readonly meshes: Meshes
   readonly recent: Recent

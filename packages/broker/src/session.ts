@@ -19,6 +19,7 @@ import type { Kernel, Ready } from './kernel.ts'
 import { disconnected } from './lifecycle.ts'
 import { overloaded } from './load.ts'
 import { Outbox } from './outbox.ts'
+import { Reading } from './reading.ts'
 import { glance, refuseTooMany, scanSend, wholeSend } from './scan.ts'
 import { send } from './send.ts'
 import { codeOf } from './asked.ts'
@@ -48,8 +49,6 @@ export interface Host {
 const missedPings = 3
 // Whoever does not answer a close is cut.
 const patience = 5_000
-// What the system gives at once, about: more of one connection in one turn would keep the others waiting.
-const bytesPerTurn = 48 * 1024
 // A hello with its frame header, and no more, may be read before anything is proven.
 const greetingBytes = limits.frameBeforeHello + 64
 
@@ -60,19 +59,20 @@ export class Session {
   readonly #outbox: Outbox
   readonly #host: Host
   readonly #address: string
+  readonly #reading: Reading
+  readonly #isFree = () => !this.#busy
   #phase: Phase
   #busy = false
   #waiting: Buffer[] = []
   #missed = 0
   #cancelCut: () => void = () => {}
-  /** What was read in the turn of the event loop that came last. */
-  #turn = { number: -1, bytes: 0 }
 
   constructor(kernel: Kernel, ws: WebSocket, { socket, address }: { socket: Duplex; address: string }, host: Host) {
     this.#kernel = kernel
     this.#ws = ws
     this.#host = host
     this.#address = address
+    this.#reading = new Reading(kernel.reading, ws)
     this.#outbox = new Outbox(socket, kernel.turn, () => this.refuse(new MeshError('slow_consumer'), closeCodes.slowConsumer))
     const nonce = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
     const cancelDeadline = kernel.clock.after(times.helloDeadline, () => this.refuse(new MeshError('hello_timeout'), closeCodes.helloTimeout))
@@ -192,24 +192,12 @@ export class Session {
 
   #receive(data: Buffer, isBinary: boolean): void {
     this.#missed = 0
-    this.#takeTurns(data.length)
+    this.#reading.took(data.length, this.#isFree)
     if (this.#phase.name === 'draining' || this.#phase.name === 'closed') return
     if (isBinary) this.refuse(new MeshError('bad_frame', 'binary frames are not spoken here'), closeCodes.badFrame)
     else if (data.length > this.#limit) this.refuse(new MeshError('too_large', `a frame is over ${this.#limit} bytes`), closeCodes.tooLarge)
     else if (this.#busy) this.#wait(data)
     else this.#handle(data)
-  }
-
-  /** Who sends without end is read on when the others had their turn. */
-  #takeTurns(bytes: number): void {
-    const { turn } = this.#kernel
-    const { number } = turn
-    if (this.#turn.number !== number) this.#turn = { number, bytes: 0 }
-    const before = this.#turn.bytes
-    this.#turn.bytes += bytes
-    if (before >= bytesPerTurn || this.#turn.bytes < bytesPerTurn || this.#ws.isPaused) return
-    this.#ws.pause()
-    turn.atEnd(() => this.#busy || this.#ws.resume())
   }
 
   #wait(data: Buffer): void {
