@@ -5,6 +5,7 @@ import { printRows } from './table.ts'
 const benches: Record<string, () => Promise<Row[]>> = {
   cluster: async () => (await import('./cluster.ts')).clusterBench(),
   crypto: async () => (await import('./crypto.ts')).cryptoBench(),
+  join: async () => (await import('./join.ts')).joinBench(),
   hook: async () => (await import('./hook.ts')).hookBench(),
   files: async () => (await import('./files.ts')).filesBench(),
   latency: async () => (await import('./latency.ts')).latencyBench(),
