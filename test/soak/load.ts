@@ -48,7 +48,7 @@ async function fulfil(wish: Wish): Promise<object> {
   if (wish.do === 'come') {
     port = wish.port
     meshes = await Promise.all(Array.from({ length: Math.ceil((2 * wish.pairs) / perMesh) }, () => new TestMesh(wish.url, systemClock).create()))
-    for (let i = 0; i < wish.pairs; i++) pairs.push(await another())
+    while (pairs.length < wish.pairs) pairs = [...pairs, await another()]
   } else if (wish.do === 'measure') return { perSecond: await measure(wish.depth, wish.seconds) }
   else if (wish.do === 'offer') offer(wish.perSecond, wish.replaceEvery)
   else if (wish.do === 'leave') {
@@ -127,6 +127,8 @@ async function replace(): Promise<void> {
   if (!oldest || others.length === 0) return
   pairs = others
   await oldest.leave()
-  pairs.push(await another())
+  // Others may have been replaced meanwhile.
+  const next = await another()
+  pairs.push(next)
   tally.replaced++
 }

@@ -41,8 +41,9 @@ export class Track {
 
   pushed(n: number): void {
     const message = this.#underWay.get(n)
-    if (n <= this.#lastPushed) this.#book.wrong('a message was pushed again, or after a later one')
+    if (message?.pushed || (!message && n <= this.#lastPushed)) this.#book.wrong('a message was pushed again')
     else if (!message) this.#book.wrong('a message was pushed that was refused, or never sent')
+    else if (n < this.#lastPushed) this.#book.wrong('a message was pushed after a later one')
     this.#lastPushed = Math.max(n, this.#lastPushed)
     if (!message) return
     message.pushed = true
