@@ -48,7 +48,10 @@ async function fulfil(wish: Wish): Promise<object> {
   if (wish.do === 'come') {
     port = wish.port
     meshes = await Promise.all(Array.from({ length: Math.ceil((2 * wish.pairs) / perMesh) }, () => new TestMesh(wish.url, systemClock).create()))
-    while (pairs.length < wish.pairs) pairs = [...pairs, await another()]
+    while (pairs.length < wish.pairs) {
+      const pair = await another()
+      pairs.push(pair)
+    }
   } else if (wish.do === 'measure') return { perSecond: await measure(wish.depth, wish.seconds) }
   else if (wish.do === 'offer') offer(wish.perSecond, wish.replaceEvery)
   else if (wish.do === 'leave') {
