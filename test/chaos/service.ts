@@ -9,6 +9,8 @@ export interface ServiceOptions {
   readonly store: 'postgres' | 'pglite'
   /** Takes the logs, and the data of an embedded store. */
   readonly folder: string
+  /** PostgreSQL waits for its disk. */
+  readonly durable?: boolean
 }
 
 /** Brokers in processes of their own behind one address, with what they need. */
@@ -29,10 +31,10 @@ export class Service implements AsyncDisposable {
     this.nats = parts.nats
   }
 
-  static async start({ nodes, store, folder }: ServiceOptions): Promise<Service> {
+  static async start({ nodes, store, folder, durable = false }: ServiceOptions): Promise<Service> {
     await using stack = new AsyncDisposableStack()
     const balancer = stack.use(await Balancer.start())
-    const postgres = store === 'postgres' ? stack.use(await startPostgres()) : undefined
+    const postgres = store === 'postgres' ? stack.use(await startPostgres({ durable })) : undefined
     const nats = nodes > 1 ? stack.use(await NatsServer.start()) : undefined
     const url = postgres ? await postgresUrl(postgres.url) : `pglite:${join(folder, 'data')}`
     const balance = () => (balancer.ports = slots.flatMap(({ port }) => port ?? []))

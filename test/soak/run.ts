@@ -1,69 +1,97 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { createMesh, type CreatedMesh } from '@claudemesh/client'
 import { nodeDial, nodeRandom } from '@claudemesh/client/node'
-import { systemClock, type SessionPubkey } from '@claudemesh/protocol'
-import postgres from 'postgres'
+import { systemClock } from '@claudemesh/protocol'
 import { Dice } from '../chaos/dice.ts'
 import { Service } from '../chaos/service.ts'
 import type { Measured, Slot } from '../chaos/slot.ts'
-import { Guest, type Tally } from './guest.ts'
+import { Generator } from './generator.ts'
+import type { Guest, Tally } from './guest.ts'
+import { inMB, lines, loadShown, shown, slopeOf, type Moment } from './report.ts'
+import { Rows } from './rows.ts'
+import { seat, type Surroundings } from './seat.ts'
 
 export interface SoakOptions {
   readonly seed: number
   readonly minutes: number
   readonly sessions: number
-  /** Messages per second. */
+  /** Messages per second of the sessions. */
   readonly rate: number
+  /** The share of what the broker takes beside them that is offered as well; 0 for none. */
+  readonly load: number
   readonly folder: string
 }
 
+/** What a run came to. */
+export interface Soaked {
+  /** What remained or went wrong, a sentence each; none when all is well. */
+  readonly found: readonly string[]
+  /** Durable sends per second that the broker took, measured before the load. */
+  readonly capacity: number
+  readonly moments: readonly Moment[]
+  /** Bytes per minute in the second half. */
+  readonly slope: { readonly heap: number; readonly rss: number }
+}
+
 const perMesh = 20
-/** How long a guest stays at most: all come from one address, which may greet fifty times a second. */
+/** How long a guest stays at most: so that some twenty come in a second, however many there are. */
 const stay = (sessions: number) => Math.max(60_000, sessions * 90)
 const sampleEvery = 10_000
-/** Runs that are long enough also have guests that vanish, and are judged by the slope of the memory. */
+/** Runs that are long enough are reported by the minute, have guests that vanish, and are judged by the slope of the memory. */
 const long = 5
 /** The broker lets go of meshes in which nobody is once a minute; of who vanished after a minute and a half. */
 const letGo = { soon: 65_000, late: 160_000 }
 /** Connections of the store's pool, opened as they are needed, each with a timer for its end. */
 const pool = 8
 const MB = 2 ** 20
-const allowed = { left: 24 * MB, perMinute: 1 * MB }
+/** What a load leaves behind: the ids of the newest sends. */
+const allowed = { left: 24 * MB, leftByLoad: 24 * MB, perMinute: 1 * MB }
 
-/** Sessions come, write and leave for some minutes; then all leave, and nothing of them may remain. The sentences say what does. */
-export async function soak(options: SoakOptions, say: (line: string) => void): Promise<string[]> {
+/** Sessions come, write and leave for some minutes; then all leave, and nothing of them may remain. */
+export async function soak(options: SoakOptions, say: (line: string) => void): Promise<Soaked> {
   const { minutes, sessions, rate, folder } = options
   const dice = new Dice(options.seed)
-  await using service = await Service.start({ nodes: 1, store: 'postgres', folder })
+  await using service = await Service.start({ nodes: 1, store: 'postgres', folder, durable: options.load > 0 })
+  await using rows = new Rows(service.store)
   const slot = service.slots[0] as Slot
   const meshes = await made(service.url, Math.ceil(sessions / perMesh))
   const before = await slot.measure()
   say(`before: ${shown(before)}`)
 
   const tally: Tally = { came: 0, sent: 0, shown: 0, refused: 0 }
-  const end = Date.now() + minutes * 60_000
-  const vanished: SessionPubkey[] | undefined = minutes >= long ? [] : undefined
-  const here = new Set<Guest>()
-  const seats = Array.from({ length: sessions }, (_, i) =>
-    seat(service.url, meshes[i % meshes.length] as CreatedMesh, dice.fork(`seat ${i}`), { end, stay: stay(sessions), vanished, here, tally }),
-  )
+  const [start, end] = [Date.now(), Date.now() + minutes * 60_000]
+  const around: Surroundings = { end, stay: stay(sessions), vanished: minutes >= long ? [] : undefined, here: new Set(), tally }
+  const seats = Array.from({ length: sessions }, (_, i) => seat(service.url, meshes[i % meshes.length] as CreatedMesh, dice.fork(`seat ${i}`), around))
+  await using generator = options.load > 0 ? new Generator() : undefined
+  const load = { capacity: 0, offered: false }
+  const loading = generator && offer(generator, service, around.here, options, { start, load, say })
   const samples: Measured[] = []
-  const sampling = sample(slot, end, (measured) => {
+  const moments: Moment[] = []
+  const sampling = sample(slot, end, async (measured) => {
     samples.push(measured)
-    say(`${here.size} sessions, ${tally.came} came, ${tally.sent} sent, ${tally.shown} shown, ${tally.refused} refused; ${shown(measured)}`)
+    if (minutes >= long && samples.length % 6 !== 0) return
+    const at = Math.round((Date.now() - start) / 1000)
+    const counted = load.offered ? await generator?.count() : undefined
+    const moment = { at, sessions: around.here.size, guests: { ...tally }, measured, stored: await rows.stored(), ...(counted ? { load: counted } : {}) }
+    moments.push(moment)
+    for (const line of lines(moment)) say(line)
   })
-  await write(here, rate, end, dice.fork('writer'))
-  await Promise.all([...seats, sampling])
+  await write(around.here, rate, end, dice.fork('writer'))
+  await Promise.all([...seats, sampling, loading])
+  const left = await generator?.leave()
+  if (left) say(loadShown(left.counted))
 
-  await wait(vanished ? letGo.late : letGo.soon)
+  await wait(around.vanished ? letGo.late : letGo.soon)
   const after = await slot.measure()
   say(`after: ${shown(after)}`)
-  const found = [...(await slot.check()), ...(await rowsLeft(service.store, vanished ?? [])), ...leftOver(before, after)]
+  const wrong = Object.entries(left?.wrong ?? {}).map(([what, n]) => `${what}, ${n} times`)
+  const found = [...wrong, ...(await slot.check()), ...(await rows.left(around.vanished ?? [])), ...leftOver(before, after, options)]
   if (tally.sent === 0 || tally.shown === 0) found.push('nobody wrote, or nobody read')
-  const slope = slopeOf(samples.slice(samples.length / 2).map(({ heapUsed }) => heapUsed)) * (60_000 / sampleEvery)
-  say(`the heap grew by ${(slope / MB).toFixed(2)} MB per minute in the second half`)
-  if (vanished && slope > allowed.perMinute) found.push(`the heap grows by ${(slope / MB).toFixed(2)} MB per minute`)
-  return found
+  if (left && !moments.some((moment) => (moment.load?.acked ?? 0) > 0)) found.push('no load was taken')
+  const slope = slopes(samples)
+  say(`in the second half the heap grew by ${inMB(slope.heap)} MB per minute, rss by ${inMB(slope.rss)} MB`)
+  if (minutes >= long && slope.heap > allowed.perMinute) found.push(`the heap grows by ${inMB(slope.heap)} MB per minute`)
+  return { found, capacity: load.capacity, moments, slope }
 }
 
 async function made(url: string, count: number): Promise<CreatedMesh[]> {
@@ -71,32 +99,6 @@ async function made(url: string, count: number): Promise<CreatedMesh[]> {
   for (let i = 0; i < count; i++)
     meshes.push(await createMesh({ url, slug: `soak-${i}`, name: 'Founder', clock: systemClock, dial: nodeDial, random: nodeRandom }))
   return meshes
-}
-
-interface Surroundings {
-  readonly end: number
-  readonly stay: number
-  /** Those who left without a word; where it is missing nobody does. */
-  readonly vanished: SessionPubkey[] | undefined
-  readonly here: Set<Guest>
-  readonly tally: Tally
-}
-
-/** One guest after the other. */
-async function seat(url: string, identity: CreatedMesh, dice: Dice, { end, stay: longest, vanished, here, tally }: Surroundings): Promise<void> {
-  await wait(dice.between(0, Math.min(20_000, (end - Date.now()) / 3)))
-  while (Date.now() < end) {
-    const guest = await Guest.come(url, identity, tally)
-    if (!guest) {
-      await wait(dice.between(1_000, 10_000))
-      continue
-    }
-    here.add(guest)
-    await wait(Math.max(0, Math.min(dice.between(longest / 6, longest), end - Date.now())))
-    here.delete(guest)
-    if (vanished && dice.next() < 0.1) vanished.push(await guest.vanish())
-    else await guest.leave()
-  }
 }
 
 async function write(here: ReadonlySet<Guest>, rate: number, end: number, dice: Dice): Promise<void> {
@@ -110,41 +112,42 @@ async function write(here: ReadonlySet<Guest>, rate: number, end: number, dice: 
   }
 }
 
-async function sample(slot: Slot, end: number, take: (measured: Measured) => void): Promise<void> {
+interface Loading {
+  readonly start: number
+  readonly load: { capacity: number; offered: boolean }
+  readonly say: (line: string) => void
+}
+
+/** Once nearly all guests are there: how much the broker takes, and from then on a share of it. */
+async function offer(generator: Generator, service: Service, here: ReadonlySet<Guest>, options: SoakOptions, { start, load, say }: Loading): Promise<void> {
+  const { minutes, sessions } = options
+  await generator.come(service.slots[0]?.port ?? 0, `ws://127.0.0.1:${service.balancer.port}`)
+  while (here.size < sessions * 0.9 && Date.now() < start + minutes * 20_000) await wait(200)
+  load.capacity = await generator.measure(Math.min(5, minutes * 6))
+  const perSecond = load.capacity * options.load
+  say(`with ${here.size} sessions the broker takes ${load.capacity.toFixed(0)} more sends per second; ${perSecond.toFixed(0)} are offered`)
+  await generator.offer(perSecond)
+  load.offered = true
+}
+
+async function sample(slot: Slot, end: number, take: (measured: Measured) => Promise<void>): Promise<void> {
   while (Date.now() + sampleEvery < end) {
     await wait(sampleEvery)
-    take(await slot.measure())
+    await take(await slot.measure())
   }
 }
 
-async function rowsLeft(store: string, vanished: readonly SessionPubkey[]): Promise<string[]> {
-  const sql = postgres(store, { max: 1, onnotice: () => {} })
-  const [row] = await sql<{ live: number; queued: number }[]>`
-    select (select count(*)::int from mesh.presence where live) as live, (select count(*)::int from mesh.delivery where rung in ('stored', 'received') and recipient_pubkey <> all(${[...vanished]})) as queued`
-  await sql.end()
-  return [
-    ...(row?.live === 0 ? [] : [`${row?.live ?? '?'} presences are left live in the store`]),
-    ...(row?.queued === 0 ? [] : [`${row?.queued ?? '?'} deliveries are left in queues`]),
-  ]
-}
-
-function leftOver(before: Measured, after: Measured): string[] {
+function leftOver(before: Measured, after: Measured, { load }: SoakOptions): string[] {
+  const heap = after.heapUsed - before.heapUsed
   return [
     ...(after.sockets > before.sockets + pool ? [`${after.sockets - before.sockets} more sockets are open than before`] : []),
     ...(after.timers > before.timers + pool ? [`${after.timers - before.timers} more timers run than before`] : []),
-    ...(after.heapUsed > before.heapUsed + allowed.left ? [`${((after.heapUsed - before.heapUsed) / MB).toFixed(1)} MB more are in use than before`] : []),
+    ...(heap > allowed.left + (load > 0 ? allowed.leftByLoad : 0) ? [`${inMB(heap)} MB more are in use than before`] : []),
   ]
 }
 
-/** By how much the values grow from one to the next, as the line of least squares through them says. */
-function slopeOf(values: readonly number[]): number {
-  const n = values.length
-  if (n < 2) return 0
-  const x = (n - 1) / 2
-  const y = values.reduce((sum, value) => sum + value, 0) / n
-  const above = values.reduce((sum, value, i) => sum + (i - x) * (value - y), 0)
-  return above / values.reduce((sum, _, i) => sum + (i - x) ** 2, 0)
+function slopes(samples: readonly Measured[]): Soaked['slope'] {
+  const half = samples.slice(samples.length / 2)
+  const perMinute = (of: 'heapUsed' | 'rss') => slopeOf(half.map((sample) => sample[of])) * (60_000 / sampleEvery)
+  return { heap: perMinute('heapUsed'), rss: perMinute('rss') }
 }
-
-const shown = ({ rss, heapUsed, timers, sockets }: Measured) =>
-  `rss ${(rss / MB).toFixed(0)} MB, heap ${(heapUsed / MB).toFixed(1)} MB, ${timers} timers, ${sockets} sockets`

@@ -50,7 +50,9 @@ export class Feed {
   readonly #pushed = new Set<MessageId>()
   /** Left to the queue while it was being read; what no page shows was committed behind the cursor, by another writer. */
   readonly #skipped = new RareSet<MessageId>()
-  /** Of these, those for the member. */
+  /** Pushed while the queue was being read, and done with since: the queue may still show it. */
+  readonly #done = new RareSet<MessageId>()
+  /** Of what was pushed, what is for the member. */
   readonly #mail = new RareSet<MessageId>()
   #again = false
   #mode: 'behind' | 'reading' | 'holding' | 'live' | 'closed' = 'behind'
@@ -143,6 +145,14 @@ export class Feed {
   taken(id: MessageId): void {
     this.#pushed.delete(id)
     this.#mail.delete(id)
+    if (this.#mode === 'reading' || this.#mode === 'holding') this.#done.add(id)
+  }
+
+  /** This message was not stored after all, and may be sent again. */
+  dropped(id: MessageId): void {
+    this.#pushed.delete(id)
+    this.#mail.delete(id)
+    this.#held = this.#held.filter((held) => held.id !== id)
   }
 
   /** Whether what was pushed under this id is mail for the member. */
@@ -175,6 +185,7 @@ export class Feed {
 
   async #read(): Promise<void> {
     let after = 0
+    this.#done.clear()
     await this.#claim()
     for (;;) {
       await this.#env.writer.settled()
@@ -184,9 +195,10 @@ export class Feed {
       if (this.#closed) return
       for (const row of page) {
         after = row.seq
+        this.#skipped.delete(row.messageId)
+        if (this.#done.has(row.messageId)) continue
         if (!this.#pushed.has(row.messageId)) this.#outbox.write(this.#frameOf(row))
         this.#pushed.add(row.messageId)
-        this.#skipped.delete(row.messageId)
         if (row.mail) this.#mail.add(row.messageId)
       }
       if (this.#outbox.full) await this.#drained()
@@ -202,10 +214,11 @@ export class Feed {
       // Whatever is stored from now on is held, and one more page shows what came before.
       this.#mode = 'holding'
     }
-    const held = this.#held
+    const held = this.#held.filter(({ id }) => !this.#pushed.has(id) && !this.#done.has(id))
     this.#held = []
+    this.#done.clear()
     this.#mode = 'live'
-    for (const { id, head, wrap, tail, mail } of held) if (!this.#pushed.has(id)) this.push(id, head, wrap, tail, mail)
+    for (const { id, head, wrap, tail, mail } of held) this.push(id, head, wrap, tail, mail)
     if (this.#again) this.again()
   }
 

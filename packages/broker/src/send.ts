@@ -189,7 +189,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
       else {
         passing.span?.end({ code: codeOf(outcome) })
         kernel.recent.forget(id)
-        for (const { link } of [...routed.recipients, ...routed.mail.flatMap(({ holder }) => holder ?? [])]) link?.feed.taken(id)
+        for (const { link } of [...routed.recipients, ...routed.mail.flatMap(({ holder }) => holder ?? [])]) link?.feed.dropped(id)
         session.fail(outcome, header.id)
       }
     },

@@ -7,8 +7,8 @@ export class Child implements AsyncDisposable {
   readonly #messages: unknown[] = []
   #wake: () => void = () => {}
 
-  constructor(name: string, args: readonly string[] = [], execArgv: readonly string[] = []) {
-    this.#process = fork(new URL(`./${name}.ts`, import.meta.url), [...args], { execArgv: [...execArgv] })
+  constructor(file: URL, args: readonly string[] = [], execArgv: readonly string[] = []) {
+    this.#process = fork(file, [...args], { execArgv: [...execArgv] })
     this.#process.on('message', (message) => {
       this.#messages.push(message)
       this.#wake()

@@ -21,7 +21,7 @@ export type Load =
 /** Loads a fresh server for so many seconds, after one to warm up. */
 export async function measure(start: () => Promise<Server>, { by, job, pinned = true }: Load, seconds: number): Promise<Figures> {
   await using server = await start()
-  await using loader = new Child(by)
+  await using loader = new Child(new URL(`${by}.ts`, import.meta.url))
   if (pinned) pin(loader.pid, 1)
   await server.usage()
   await loader.ask({ ...job, port: server.port, seconds })

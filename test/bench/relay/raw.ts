@@ -4,6 +4,9 @@ import { connect, type Socket } from 'node:net'
 /** Takes the payload of a frame, where it lies: from `start` to `end` of `data`. */
 export type OnFrame = (data: Buffer, start: number, end: number) => void
 
+/** An answer to every ping, whatever it said. */
+const pong = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
+
 /** A WebSocket client of a load generator: frames in and out as bytes, and what one turn sends leaves in one write. */
 export class Raw {
   readonly socket: Socket
@@ -71,6 +74,7 @@ export class Raw {
       const opcode = (data[at] as number) & 0x0f
       at = end
       if (opcode === 1 || opcode === 2) this.onFrame(data, start, end)
+      else if (opcode === 9) this.send(pong)
     }
     this.#rest = data.subarray(at)
   }
