@@ -33,6 +33,21 @@ test('a removed member is dropped at once, by the broker and by every peer', asy
   expect(alice.policy?.v).toBe(2)
 })
 
+test('a mesh that removed a thousand members works on; the revocation that finds no more room changes nothing and says so', async () => {
+  await using mesh = await testMesh()
+  const founder = await founderOf(mesh)
+  const alice = await mesh.peer('Alice')
+  const gone = (count: number) => Array.from({ length: count }, () => memberKey(nodeRandom(32)).publicKey)
+  await founder.amend({ revoke: { members: gone(1000) } })
+  const bob = await mesh.peer('Bob')
+  await bob.send({ to: 'Alice', message: 'I joined later' })
+  expect(await next(alice, 'message')).toMatchObject({ text: 'I joined later' })
+  expect(bob.policy?.revoked.members).toHaveLength(1000)
+
+  await expect(founder.amend({ revoke: { members: gone(100) } })).rejects.toThrow(refusal('too_large', 'no room for 1100 revoked keys'))
+  expect(founder.policy?.v).toBe(2)
+})
+
 test('only an admin can change the policy', async () => {
   await using mesh = await testMesh()
   const alice = await mesh.peer('Alice')

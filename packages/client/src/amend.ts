@@ -61,8 +61,16 @@ function successor(
   prev: string,
   next: { readonly revoked: Revoked; readonly allow: Allow; readonly epoch: Epoch | undefined },
 ): string {
-  const { mesh, member, chain } = options.identity
-  return issuePolicy({ mesh, issuer: member, cert: chain[0], v: current.v + 1, prev, iat: options.clock.now(), brokers: current.brokers, ...next })
+  const { mesh, member, chain, slug } = options.identity
+  try {
+    return issuePolicy({ mesh, issuer: member, cert: chain[0], v: current.v + 1, prev, iat: options.clock.now(), brokers: current.brokers, ...next })
+  } catch (error) {
+    if (!(error instanceof MeshError) || error.code !== 'too_large') throw error
+    const count = Object.values(next.revoked).reduce((sum, keys) => sum + keys.length, 0)
+    throw new MeshError('too_large', `the policy of ${slug} has no room for ${count} revoked keys: nothing was changed; begin a new mesh with who stays`, {
+      cause: error,
+    })
+  }
 }
 
 const union = (before: readonly string[], more: readonly string[] = []) => [...new Set([...before, ...more])]

@@ -110,7 +110,10 @@ export type Payload<T extends TokenType> = z.infer<(typeof payloads)[T]>
 export const provesPossession = (type: TokenType): boolean => type === 'member' || type === 'session'
 
 /** How long a token of this type may be, in characters. */
-export function tokenChars(type: TokenType): number {
-  if (type === 'state') return limits.stateTokenChars
-  return type === 'memory' ? limits.memoryTokenChars : limits.tokenChars
+export const tokenChars = (type: TokenType): number => longer[type] ?? limits.tokenChars
+
+const longer: Partial<Record<TokenType, number>> = {
+  state: limits.stateTokenChars,
+  memory: limits.memoryTokenChars,
+  policy: limits.policyTokenChars,
 }

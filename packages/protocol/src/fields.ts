@@ -14,11 +14,17 @@ export const exactBytes = (n: number) => bytes(n).length(Math.ceil((n * 4) / 3),
 
 export const millis = z.int().nonnegative()
 
+const signed = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?$/, 'expected a signed token')
+
 /** A signed token of crypto.md §2.0: `payload.signature[.possession]`. */
-export const token = z
-  .string()
-  .max(limits.tokenChars)
-  .regex(/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)?$/, 'expected a signed token')
+export const token = signed(limits.tokenChars)
+
+/** The same of a policy, which grows with every key that is revoked. */
+export const policyToken = signed(limits.policyTokenChars)
 
 /** What the mesh's key seals for everybody in it: epoch, nonce and ciphertext. */
 export const sealedRecord = (max: number) => z.object({ e: z.int().positive(), n: exactBytes(24), c: bytes(max) })

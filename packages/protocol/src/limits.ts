@@ -17,6 +17,8 @@ export const limits = {
   recipients: 2048,
   targets: 64,
   tokenChars: 8192,
+  /** Characters of a signed policy: some thousand revoked keys. */
+  policyTokenChars: 65_536,
   /** Characters of a signed state record: 64 KiB of JSON, and what names and signs it. */
   stateTokenChars: 92_160,
   /** Characters of a signed memory record: 16 KiB of text, escaped, and what names and signs it. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Feature, Member } from './define.ts'
 import { errors } from './errors.ts'
-import { deliveryState, millis, peer, priority, recipientState, route, rung, status, token } from './fields.ts'
+import { deliveryState, millis, peer, policyToken, priority, recipientState, route, rung, status, token } from './fields.ts'
 import * as ids from './ids.ts'
 import { closeCodes, limits, times } from './limits.ts'
 
@@ -21,6 +21,7 @@ const types: [name: string, schema: z.ZodType, text: string][] = [
     token,
     `a signed document \`payload.signature\` or \`payload.signature.possession\`, each part in base64url, at most ${limits.tokenChars} characters`,
   ],
+  ['PolicyToken', policyToken, `a Token of at most ${limits.policyTokenChars} characters`],
   ['Millis', millis, 'an integer: milliseconds since 1970'],
   ['Route', route, '`*`, `@` and a group, or a SessionPubkey'],
   ['Priority', priority, words(priority)],

@@ -1,2 +1,2 @@
 /** The version of the wire contract. It rises when a client of the version before could not go on talking: `contract.lock.json` tells. */
-export const contractVersion = 1
+export const contractVersion = 2

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { event, notice, request } from '../define.ts'
-import { chain, chainIndexes, exactBytes, millis, token } from '../fields.ts'
+import { chain, chainIndexes, exactBytes, millis, policyToken, token } from '../fields.ts'
 import { deposit, keybox } from './keys.ts'
 import { invitePubkey, memberId, memberPubkey, meshId, presenceId, rootPubkey, sessionPubkey } from '../ids.ts'
 import { limits } from '../limits.ts'
@@ -39,7 +39,7 @@ export const session = {
     output: {
       presenceId,
       memberDisplayName: z.string(),
-      policy: token,
+      policy: policyToken,
       queued: z.int().describe('Messages waiting in the durable queue; they follow as pushes.'),
     },
   }),
@@ -57,7 +57,7 @@ export const session = {
         .describe('The mesh key for the new member, from the box that came with the invite. policy_conflict when it is no longer the present one.'),
     },
     reply: 'enrolled',
-    output: { memberId, policy: token },
+    output: { memberId, policy: policyToken },
   }),
   createMesh: request('create_mesh', {
     doc: 'Brings a new mesh to this broker: its root key, the founder’s admin certificate and the first policy.',
@@ -67,7 +67,7 @@ export const session = {
       root: rootPubkey,
       slug: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'expected a slug: a-z, 0-9 and -'),
       chain,
-      policy: token,
+      policy: policyToken,
       ...transcript,
       proof: exactBytes(64),
       keybox: deposit.optional().describe('The first mesh key for the founder; required with a policy that has an epoch.'),
@@ -79,15 +79,15 @@ export const session = {
     doc: 'The mesh’s signed policy as the broker knows it.',
     input: {},
     reply: 'policy',
-    output: { policy: token },
+    output: { policy: policyToken },
   }),
   setPolicy: request('set_policy', {
     doc: 'Replaces the policy by its successor, once: policy_conflict when another came first, or when a member or open invite has no key box of an epoch that it begins. What it revokes is disconnected.',
-    input: { policy: token },
+    input: { policy: policyToken },
   }),
   policyChanged: event('policy_changed', {
     doc: 'An admin changed the signed policy.',
-    body: { policy: token },
+    body: { policy: policyToken },
   }),
   createInvite: request('create_invite', {
     doc: 'Deposits an invite certificate, so that a joiner can fetch it and its uses are counted.',
@@ -119,4 +119,4 @@ export const session = {
 }
 
 /** What `GET /v1/invite/<key>` answers: the certificates up to the invite, where it leads, and the boxes of the present mesh key for whoever holds it. */
-export const inviteDeposit = z.object({ chain, slug: z.string(), policy: token, keyboxes: z.array(keybox).default([]) })
+export const inviteDeposit = z.object({ chain, slug: z.string(), policy: policyToken, keyboxes: z.array(keybox).default([]) })
