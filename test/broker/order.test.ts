@@ -13,7 +13,7 @@ async function scene(stack: AsyncDisposableStack) {
   const rates = { ...defaultRates, session: { ...defaultRates.session, bytes: { perSecond: 4 * kibi, burst: 8 * kibi } } }
   const broker = stack.use(await testBroker('pglite:', { rates }))
   const mesh = await new TestMesh(broker.url, broker.clock).create()
-  const [alice, bob] = [stack.use(await mesh.peer('Alice')), stack.use(await mesh.peer('Bob'))]
+  const [alice, bob] = [stack.use(await mesh.peer('Alice', { inOrder: true })), stack.use(await mesh.peer('Bob'))]
   const large = (options: Parameters<Peer['sendFrame']>[2] = {}) => alice.sendFrame([bob.key], 'x'.repeat(4 * kibi), options)
   const small = (options: Parameters<Peer['sendFrame']>[2] = {}) => alice.sendFrame([bob.key], 'x', options)
   const ask = (frame: Frame) => alice.wire.ask(frame)
@@ -44,6 +44,15 @@ test('behind a message that was put off, none of its connection passes until it 
   expect(pushed.slice(-3)).toEqual([frame, ...later].map(({ id }) => id))
 })
 
+test('who does not ask for it at the hello is refused for what it sends, and for nothing else', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, bob } = await scene(stack)
+  const carol = stack.use(await mesh.peer('Carol'))
+  const send = (text: string) => carol.send([bob.key], text)
+  while ((await send('x'.repeat(4 * kibi))).type === 'ack');
+  expect(await send('x')).toMatchObject(ack)
+})
+
 test('one that is put off again keeps its place', async () => {
   await using stack = new AsyncDisposableStack()
   const { small, ask, putOff } = await scene(stack)
@@ -54,11 +63,11 @@ test('one that is put off again keeps its place', async () => {
   }
 })
 
-test('one that never comes again is forgotten after a second, and what waited for it is told no later', async () => {
+test('one that never comes again is forgotten after two seconds, and what waited for it is told no later', async () => {
   await using stack = new AsyncDisposableStack()
   const { broker, small, ask, putOff } = await scene(stack)
   await putOff()
-  broker.clock.advance(990)
+  broker.clock.advance(1990)
   expect(await ask(small())).toMatchObject({ ...behind, retryAfter: 10 })
   broker.clock.advance(10)
   expect(await ask(small())).toMatchObject(ack)
@@ -75,7 +84,7 @@ test('a clock that is set back forgets it too', async () => {
 test('volatile messages neither wait nor keep a place, and other connections have places of their own', async () => {
   await using stack = new AsyncDisposableStack()
   const { mesh, bob, alice, large, small, ask, putOff } = await scene(stack)
-  const twin = stack.use(await mesh.peer('Twin'))
+  const twin = stack.use(await mesh.peer('Twin', { inOrder: true }))
   const { frame } = await putOff()
   expect(await ask(small({ volatile: true }))).toMatchObject({ type: 'ack', volatile: true })
   expect(await ask(large({ volatile: true }))).toMatchObject({ message: expect.stringContaining('too many bytes') })
@@ -125,7 +134,7 @@ describe('a store that fails one batch and takes the next', () => {
     url.port = String(line.port)
     await using broker = await testBroker(url.href)
     const mesh = await new TestMesh(broker.url, broker.clock).create()
-    await using alice = await mesh.peer('Alice')
+    await using alice = await mesh.peer('Alice', { inOrder: true })
     await using carol = await mesh.peer('Carol')
     await using bob = await mesh.peer('Bob')
     await using store = await openStore(real)

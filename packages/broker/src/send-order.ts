@@ -1,8 +1,8 @@
-import { isPutOff, isStorageAway, type Refused } from '@claudemesh/protocol'
+import { isPutOff, isStorageAway, type Clock, type Refused } from '@claudemesh/protocol'
 import type { Refusal } from './refusal.ts'
 
 /** So long after a refusal may still arrive what was sent before it was heard. */
-const onItsWay = 1_000
+const onItsWay = 2_000
 /** What is told to those behind one that may come again at any time. */
 const soon = 100
 
@@ -28,7 +28,8 @@ export class SendOrder {
   }
 
   /** This stored send is answered with that. */
-  refused(id: string, why: Refused, now: number): void {
+  refused(id: string, why: Refused, clock: Clock): void {
+    const now = clock.now()
     if (!isPutOff(why) && !isStorageAway(why)) return
     // Of those that the store failed, the first was told first.
     if (this.#first && isStorageAway(this.#first) && !isOver(this.#first, now)) return
@@ -36,9 +37,10 @@ export class SendOrder {
   }
 
   /** Why this stored send has to wait; undefined when it is its turn. */
-  before(id: string, now: number): Refusal | undefined {
+  before(id: string, clock: Clock): Refusal | undefined {
     const first = this.#first
     if (first === undefined) return undefined
+    const now = clock.now()
     if (id === first.id || isOver(first, now)) {
       this.#first = undefined
       return undefined

@@ -68,7 +68,8 @@ export class Session {
   #waiting: Buffer[] = []
   #missed = 0
   #cancelCut: () => void = () => {}
-  readonly #order = new SendOrder()
+  /** Absent where the client does not ask for it. */
+  #order: SendOrder | undefined
 
   constructor(kernel: Kernel, ws: WebSocket, { socket, address }: { socket: Duplex; address: string }, host: Host) {
     this.#kernel = kernel
@@ -125,12 +126,13 @@ export class Session {
   /** Answers a send with its error; a stored one that will come again keeps its place. */
   failSend(error: unknown, { id, volatile }: SendHeader): void {
     const why = storeFailure(error) ?? error
-    if (volatile !== true && why instanceof MeshError) this.#order.refused(id, why, this.#kernel.clock.now())
+    if (volatile !== true && why instanceof MeshError) this.#order?.refused(id, why, this.#kernel.clock)
     this.fail(error, id)
   }
 
-  /** The hello stands: from here on the connection speaks for this presence. */
-  welcome(context: Ready): void {
+  /** The hello stands: from here on the connection speaks for this presence, and where it asks for it, its stored sends keep their order. */
+  welcome(context: Ready, inOrder: boolean): void {
+    if (inOrder) this.#order = new SendOrder()
     if (this.#phase.name === 'greeting') this.#phase.cancelDeadline()
     this.#become({ name: 'ready', context })
   }
@@ -232,12 +234,12 @@ export class Session {
     const { kernel, mesh } = context
     const now = kernel.clock.now()
     const why = kernel.limiter.exhausted(context, now) ?? (!kernel.load.easy && kernel.load.full(mesh.id, now) ? overloaded : undefined)
-    const seen = why || this.#order.waits ? glance(data) : undefined
+    const seen = why || this.#order?.waits ? glance(data) : undefined
     if (!seen) return false
-    const refusal = seen.volatile ? why : (this.#order.before(seen.id, now) ?? why)
+    const refusal = seen.volatile ? why : (this.#order?.before(seen.id, kernel.clock) ?? why)
     // A volatile message needs no room in the store.
     if (!refusal || (refusal === overloaded && seen.volatile)) return false
-    if (refusal === why && !seen.volatile) this.#order.refused(seen.id, refusal, now)
+    if (refusal === why && !seen.volatile) this.#order?.refused(seen.id, refusal, kernel.clock)
     if (refusal.code === 'overloaded') kernel.load.refused()
     kernel.meter.count('refusals', refusal.code)
     this.write(refusalText(refusal, seen.id))
@@ -247,7 +249,7 @@ export class Session {
   #send(context: Ready, scanned: NonNullable<ReturnType<typeof scanSend>>): void {
     const { header } = scanned
     const { kernel } = context
-    const before = this.#order.waits && header.volatile !== true ? this.#order.before(header.id, kernel.clock.now()) : undefined
+    const before = header.volatile === true ? undefined : this.#order?.before(header.id, kernel.clock)
     if (before) {
       this.fail(new MeshError(before.code, before.message, before), header.id)
       return
