@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { sql } from 'drizzle-orm'
-import { defaultRates, type Store } from '@claudemesh/broker'
+import { defaultRates } from '@claudemesh/broker'
 import { openStore } from '@claudemesh/drivers'
 import { Line } from '../harness/line.ts'
+import { noRoomFor } from '../harness/no-room.ts'
 import { postgresUrl, startPostgres, type PostgresServer } from '../harness/postgres.ts'
 import { testBroker, TestMesh, type Frame, type Peer } from './kit.ts'
 
@@ -140,7 +140,7 @@ describe('a store that fails one batch and takes the next', () => {
     await using store = await openStore(real)
     const frames = ['one', 'two', 'three', 'four'].map((text) => alice.sendFrame([bob.key], text))
     const [one, two, three] = frames as [Frame, Frame, Frame, Frame]
-    await refuse(store, one)
+    const makeRoom = await noRoomFor(store, `new.client_id = '${String(one['id'])}'`)
     while ((await broker.consistencyCheck()).length > 0);
     line.stall()
     alice.wire.send(one)
@@ -156,7 +156,7 @@ describe('a store that fails one batch and takes the next', () => {
     expect(await carol.wire.next((answer) => answer['id'] === beside['id'])).toMatchObject(ack)
     // What was on its way meanwhile.
     expect(await alice.wire.ask(three)).toMatchObject({ code: 'storage_full', message: behind.message })
-    await store.db.execute(sql`drop function no_room cascade`)
+    await makeRoom()
     for (const frame of frames) expect(await alice.wire.ask(frame)).toMatchObject(ack)
     // The queue as it was stored.
     await bob.drop()
@@ -164,10 +164,3 @@ describe('a store that fails one batch and takes the next', () => {
     for (const { id } of [beside, ...frames]) expect(await bob.wire.next('push')).toMatchObject({ id })
   })
 })
-
-/** The store has no room for this message. */
-async function refuse({ db }: Store, frame: Frame): Promise<void> {
-  const body = sql.raw(`begin if new.client_id = '${String(frame['id'])}' then raise exception 'no room' using errcode = '53100'; end if; return new; end`)
-  await db.execute(sql`create function no_room() returns trigger language plpgsql as $$ ${body} $$`)
-  await db.execute(sql`create trigger no_room before insert on mesh.message for each row execute function no_room()`)
-}
