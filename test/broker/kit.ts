@@ -222,6 +222,7 @@ export interface PeerOptions {
   session: SessionKey
   life: number
   mail: boolean
+  inOrder: boolean
 }
 
 /** One session of a mesh, down to its keys and its socket. */
@@ -237,6 +238,8 @@ export class Peer implements AsyncDisposable {
   seq = 0
   /** Whether it shows mail for its member. */
   readonly mail: boolean
+  /** Whether it sends again in order what is put off. */
+  readonly inOrder: boolean
   #wire: Wire | undefined
 
   constructor(mesh: TestMesh, options: Partial<PeerOptions> & { name: string }) {
@@ -244,6 +247,7 @@ export class Peer implements AsyncDisposable {
     this.name = options.name
     this.groups = options.groups ?? []
     this.mail = options.mail ?? false
+    this.inOrder = options.inOrder ?? false
     this.member = options.member ?? mesh.founder
     this.session = options.session ?? sessionKey(random(32))
     this.keys = new PairKeys(this.session)
@@ -288,6 +292,7 @@ export class Peer implements AsyncDisposable {
       chain: this.chain,
       presence: this.presence(),
       ...(this.mail ? { mail: true } : {}),
+      ...(this.inOrder ? { inOrder: true } : {}),
       ...signHello({ mesh: mesh.id, member: member.key, session, nonce, ...transcript }),
       ...changes,
     }

@@ -80,7 +80,7 @@ test('who reads alone may bring much in one turn, and of many each its share, bu
 
 describe('what waits for the writer', () => {
   const entry = (mesh: string, n: number, bytes = 10) =>
-    ({ meshId: mesh as MeshId, id: `${mesh}${n}` as MessageId, body: 'x'.repeat(bytes), createdAt: n }) as unknown as Entry
+    ({ meshId: mesh as MeshId, id: `${mesh}${n}` as MessageId, sender: n % 2 ? 'odd' : 'even', body: 'x'.repeat(bytes), createdAt: n }) as unknown as Entry
   const lanes = (...entries: Entry[]) => {
     const made = new Lanes()
     for (const one of entries) made.push(one)
@@ -103,6 +103,16 @@ describe('what waits for the writer', () => {
     expect(ids(waiting.take(9, 100))).toBe('a1')
     expect(ids(waiting.take(9, 100))).toBe('b3 a2')
     expect(waiting.bytes).toBe(40)
+  })
+
+  test('is taken of some senders alone, in their order, and the rest keeps its turns', () => {
+    const waiting = lanes(...[1, 2, 3, 4, 5].map((n) => entry('a', n)), entry('b', 6), entry('b', 7), entry('c', 8))
+    expect(ids(waiting.take(1, 1000))).toBe('a1')
+    expect(ids(waiting.takeOf([entry('a', 1), entry('b', 2), entry('d', 1)]))).toBe('a3 a5 b6')
+    expect(waiting).toMatchObject({ size: 4, bytes: 40, oldest: { place: 2, since: 2 } })
+    expect(ids(waiting.takeOf([entry('c', 2)]))).toBe('c8')
+    expect(ids(waiting.take(9, 1000))).toBe('b7 a2 a4')
+    expect(waiting).toMatchObject({ size: 0, bytes: 0, oldest: undefined })
   })
 
   test('of many messages none is lost or repeated', () => {

@@ -1,14 +1,16 @@
-import type { Store } from '@claudemesh/broker'
+import { defaultRates, type BrokerOptions } from '@claudemesh/broker'
 import { Mesh } from '@claudemesh/client'
 import { openStore } from '@claudemesh/drivers'
 import { expect, test } from 'vitest'
 import { change, next, seen } from '../harness/events.ts'
+import { Line } from '../harness/line.ts'
 import { newSession, testMesh, type PeerOptions, type TestMesh, type TestPeer } from '../harness/mesh.ts'
 import { newDesk } from '../harness/ports.ts'
+import { noRoomFor } from '../harness/no-room.ts'
 import { postgresUrl, startPostgres } from '../harness/postgres.ts'
 
 /** Alice with an outbox on her desk, Bob who listens, and everything that the broker was sent. */
-async function scene(stack: AsyncDisposableStack, options: { store?: Store } = {}) {
+async function scene(stack: AsyncDisposableStack, options: Pick<Partial<BrokerOptions>, 'store' | 'rates'> = {}) {
   const wire: string[] = []
   const mesh = stack.use(await testMesh({ ...options, tap: ({ ciphertext }) => wire.push(ciphertext) }))
   const identity = await mesh.member('Alice')
@@ -121,6 +123,36 @@ test('a broker whose storage is away gets the same bytes once it is back: the se
   ])
   expect(await texts(bob, 1)).toEqual(['behind it'])
   expect(new Set(wire).size).toBe(3)
+})
+
+test('when a store fails, what is under way and what was put off goes to disk together, and is stored in the order of sending', async () => {
+  await using server = await startPostgres()
+  await using stack = new AsyncDisposableStack()
+  const url = new URL(await postgresUrl(server.url))
+  const direct = stack.use(await openStore(url.href))
+  const line = stack.use(await Line.to(Number(url.port)))
+  url.port = String(line.port)
+  const store = stack.use(await openStore(url.href))
+  const rates = { ...defaultRates, session: { ...defaultRates.session, bytes: { perSecond: 4096, burst: 8192 } } }
+  const { mesh, desk, alice, bob } = await scene(stack, { store, rates })
+  while ((await mesh.broker.consistencyCheck()).length > 0);
+  await leaves(bob)
+  const makeRoom = await noRoomFor(direct, 'true')
+  line.stall()
+  const sends = ['one', 'two', `large ${'x'.repeat(6000)}`, 'last'].map((message) => alice.send({ to: 'Bob', message }))
+  await alice.calls.session.getPolicy({})
+  line.release()
+  const results = await Promise.all(sends)
+  expect(results.map(({ outbox }) => outbox)).toEqual([true, true, true, true])
+  await makeRoom()
+  while (desk.outbox.list().length > 0) {
+    // Not faster than the store.
+    await mesh.broker.consistencyCheck()
+    await mesh.advance(1000)
+  }
+  bob.line.refuse(false)
+  while (bob.connection.phase !== 'ready') await mesh.advance(5000)
+  expect((await texts(bob, 4)).map((text) => text.slice(0, 5))).toEqual(['one', 'two', 'large', 'last'])
 })
 
 test('another session of the member forwards what a dead one left: verified as the dead one’s, once', async () => {

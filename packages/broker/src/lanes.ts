@@ -56,6 +56,30 @@ export class Lanes {
     return taken
   }
 
+  /** Takes all that these senders have waiting, in their order. */
+  takeOf(senders: readonly Pick<Entry, 'meshId' | 'sender'>[]): Entry[] {
+    const of = new Set(senders.map(({ meshId, sender }) => meshId + sender))
+    const taken: Entry[] = []
+    for (const mesh of new Set(senders.map(({ meshId }) => meshId))) {
+      const lane = this.#lanes.get(mesh)
+      if (!lane) continue
+      const left: Lane = { entries: [], places: [], taken: 0 }
+      for (let i = lane.taken; i < lane.entries.length; i++) {
+        const entry = lane.entries[i] as Entry
+        if (of.has(mesh + entry.sender)) taken.push(entry)
+        else {
+          left.entries.push(entry)
+          left.places.push(lane.places[i] as number)
+        }
+      }
+      if (left.entries.length > 0) this.#lanes.set(mesh, left)
+      else this.#lanes.delete(mesh)
+    }
+    this.#size -= taken.length
+    for (const { body } of taken) this.#bytes -= body.length
+    return taken
+  }
+
   /** The oldest one that waits: its place, and when it came. */
   get oldest(): { readonly place: number; readonly since: number } | undefined {
     let oldest: { place: number; since: number } | undefined

@@ -1,6 +1,7 @@
 import { MeshError, type MemberId } from '@claudemesh/protocol'
 import { Bucket } from './buckets.ts'
 import { refusedGreeting, type Kind, type Rates, type Scope } from './rates.ts'
+import type { Refusal } from './refusal.ts'
 
 type Buckets = Partial<Record<Kind, Bucket>>
 type Account = readonly (readonly [Scope, Buckets])[]
@@ -138,13 +139,6 @@ function take(account: Account, kind: Kind, n: number): void {
 export interface Spender {
   readonly mesh: object
   readonly me: { readonly memberId: MemberId }
-}
-
-/** The fields of an error. */
-export interface Refusal {
-  readonly code: 'rate_limited'
-  readonly message: string
-  readonly retryAfter: number
 }
 
 const later = (what: string, retryAfter: number): string => `${what}: try again in ${Math.ceil(retryAfter / 1000)} s`

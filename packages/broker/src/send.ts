@@ -190,7 +190,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
         passing.span?.end({ code: codeOf(outcome) })
         kernel.recent.forget(id)
         for (const { link } of [...routed.recipients, ...routed.mail.flatMap(({ holder }) => holder ?? [])]) link?.feed.dropped(id)
-        session.fail(outcome, header.id)
+        session.failSend(outcome, header)
       }
     },
   })
@@ -211,7 +211,7 @@ function repeat(context: Ready, { header, body, targetSpec, id, createdAt, span 
   span?.end()
   repeatedAck(context, id, { ...header, targetSpec, body, createdAt }).then(
     (ack) => context.session.write(ack),
-    (error: unknown) => context.session.fail(error, header.id),
+    (error: unknown) => context.session.failSend(error, header),
   )
 }
 

@@ -20,7 +20,9 @@ import { disconnected } from './lifecycle.ts'
 import { overloaded } from './load.ts'
 import { Outbox } from './outbox.ts'
 import { Reading } from './reading.ts'
-import { glance, refuseTooMany, scanSend, wholeSend } from './scan.ts'
+import { refusalText } from './refusal.ts'
+import { glance, refuseTooMany, scanSend, wholeSend, type SendHeader } from './scan.ts'
+import { SendOrder } from './send-order.ts'
 import { send } from './send.ts'
 import { codeOf } from './asked.ts'
 import { causeOf } from './cause.ts'
@@ -66,6 +68,8 @@ export class Session {
   #waiting: Buffer[] = []
   #missed = 0
   #cancelCut: () => void = () => {}
+  /** Absent where the client does not ask for it. */
+  #order: SendOrder | undefined
 
   constructor(kernel: Kernel, ws: WebSocket, { socket, address }: { socket: Duplex; address: string }, host: Host) {
     this.#kernel = kernel
@@ -119,8 +123,16 @@ export class Session {
     this.write(JSON.stringify(frame.code === 'clock_skew' ? { ...frame, serverTime: this.#kernel.clock.now() } : frame))
   }
 
-  /** The hello stands: from here on the connection speaks for this presence. */
-  welcome(context: Ready): void {
+  /** Answers a send with its error; a stored one that will come again keeps its place. */
+  failSend(error: unknown, { id, volatile }: SendHeader): void {
+    const why = storeFailure(error) ?? error
+    if (volatile !== true && why instanceof MeshError) this.#order?.refused(id, why, this.#kernel.clock)
+    this.fail(error, id)
+  }
+
+  /** The hello stands: from here on the connection speaks for this presence, and where it asks for it, its stored sends keep their order. */
+  welcome(context: Ready, inOrder: boolean): void {
+    if (inOrder) this.#order = new SendOrder()
     if (this.#phase.name === 'greeting') this.#phase.cancelDeadline()
     this.#become({ name: 'ready', context })
   }
@@ -222,26 +234,41 @@ export class Session {
     const { kernel, mesh } = context
     const now = kernel.clock.now()
     const why = kernel.limiter.exhausted(context, now) ?? (!kernel.load.easy && kernel.load.full(mesh.id, now) ? overloaded : undefined)
-    const seen = why && glance(data)
+    const seen = why || this.#order?.waits ? glance(data) : undefined
+    if (!seen) return false
+    const refusal = seen.volatile ? why : (this.#order?.before(seen.id, kernel.clock) ?? why)
     // A volatile message needs no room in the store.
-    if (!seen || (why === overloaded && seen.volatile)) return false
-    if (why === overloaded) kernel.load.refused()
-    kernel.meter.count('refusals', why.code)
-    this.write(`{"type":"error","code":"${why.code}","message":"${why.message}","retryAfter":${why.retryAfter},"id":"${seen.id}"}`)
+    if (!refusal || (refusal === overloaded && seen.volatile)) return false
+    if (refusal === why && !seen.volatile) this.#order?.refused(seen.id, refusal, kernel.clock)
+    if (refusal.code === 'overloaded') kernel.load.refused()
+    kernel.meter.count('refusals', refusal.code)
+    this.write(refusalText(refusal, seen.id))
     return true
   }
 
   #send(context: Ready, scanned: NonNullable<ReturnType<typeof scanSend>>): void {
-    const later = send(context, scanned)
-    if (later) {
-      this.#busy = true
-      void later.catch((error: unknown) => this.fail(error, scanned.header.id)).finally(() => this.#next())
+    const { header } = scanned
+    const { kernel } = context
+    const before = header.volatile === true ? undefined : this.#order?.before(header.id, kernel.clock)
+    if (before) {
+      this.fail(new MeshError(before.code, before.message, before), header.id)
       return
     }
-    if (!context.kernel.writer.full || this.#busy) return
+    try {
+      const later = send(context, scanned)
+      if (later) {
+        this.#busy = true
+        void later.catch((error: unknown) => this.failSend(error, header)).finally(() => this.#next())
+        return
+      }
+    } catch (error) {
+      this.failSend(error, header)
+      return
+    }
+    if (!kernel.writer.full || this.#busy) return
     this.#busy = true
     this.#ws.pause()
-    context.kernel.writer.whenReady(() => this.#next())
+    kernel.writer.whenReady(() => this.#next())
   }
 
   #dispatch(data: Buffer): void {

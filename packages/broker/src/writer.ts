@@ -119,6 +119,7 @@ export class Writer {
 
   async #insert(entries: Entry[]): Promise<number> {
     const began = this.#clock.now()
+    const done = [...entries]
     this.#inFlight = Math.min(...entries.map(({ createdAt }) => createdAt))
     this.#meter.observe('batch_entries', entries.length)
     try {
@@ -130,11 +131,14 @@ export class Writer {
       for (const entry of entries) entry.settled(stored.has(entry.meshId + entry.id) ? 'stored' : 'known')
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: causeOf(error) })
-      const outcome = storeFailure(error) ?? (error instanceof Error ? error : new Error(String(error)))
-      for (const entry of entries) entry.settled(outcome)
+      const away = storeFailure(error)
+      // What their senders sent after them would overtake them.
+      if (away) done.push(...this.#lanes.takeOf(entries))
+      const outcome = away ?? (error instanceof Error ? error : new Error(String(error)))
+      for (const entry of done) entry.settled(outcome)
     } finally {
       this.#inFlight = undefined
-      for (const { meshId } of entries) this.backlog.remove(meshId)
+      for (const { meshId } of done) this.backlog.remove(meshId)
     }
     return entries.length
   }

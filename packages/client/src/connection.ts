@@ -203,7 +203,8 @@ export class Connection implements AsyncDisposable {
 
   #take(json: Json): void {
     if (this.requests.answer(json)) return
-    if (json.type === 'error') {
+    // With an id it answers what nobody waits for any more.
+    if (json.type === 'error' && json['id'] === undefined) {
       this.#word = fromErrorFrame(json)
       this.#o.log('warn', 'broker_error', { code: this.#word.code })
       return

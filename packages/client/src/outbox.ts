@@ -1,4 +1,4 @@
-import { MeshError, contract, times, type Clock, type ErrorCode, type Log, type MessageId, type Output, type SessionPubkey } from '@claudemesh/protocol'
+import { MeshError, contract, isStorageAway, times, type Clock, type Log, type MessageId, type Output, type SessionPubkey } from '@claudemesh/protocol'
 import type { Connection } from './connection.ts'
 import type { Emitter } from './emitter.ts'
 import type { Self } from './self.ts'
@@ -24,7 +24,6 @@ const moment = 2000
 /** Another process is at it, or a message could not be stored for now. */
 const again = { locked: 250, refused: 10_000 } as const
 const patience = 20_000
-const withoutStorage: ReadonlySet<ErrorCode> = new Set(['storage_unavailable', 'storage_full'])
 
 /** Sealed messages on disk that wait for the broker: those of this session, and those that other sessions of the member left. */
 export class Outbox {
@@ -65,12 +64,20 @@ export class Outbox {
     })
   }
 
-  /** The broker's answer; `away` once the connection has been away for a moment, or when the broker's storage is. */
+  /**
+   * The broker's answer; `away` once the connection has been away for a moment, or when the broker's storage is. Then it is for all that wait, so that they come to
+   * disk in their order. Recipients may have been pushed what the broker could not store: the same bytes must come again, and not the reader's another message.
+   */
   async orAway<T>(answer: Promise<T>): Promise<T | 'away'> {
     let settle = () => {}
     const lost = new Promise<'away'>((resolve) => this.#losses.add((settle = () => resolve('away'))))
+    const unlessAway = answer.catch((error: unknown) => {
+      if (!(error instanceof MeshError) || !isStorageAway(error)) throw error
+      this.#lose()
+      return lost
+    })
     try {
-      return await Promise.race([answer.catch(awayWithStorage), lost])
+      return await Promise.race([unlessAway, lost])
     } finally {
       this.#losses.delete(settle)
     }
@@ -96,10 +103,7 @@ export class Outbox {
     this.#ready = ready
     this.#cancelLoss()
     if (ready) void this.flush()
-    else
-      this.#cancelLoss = this.#o.clock.after(moment, () => {
-        for (const lose of this.#losses) lose()
-      })
+    else this.#cancelLoss = this.#o.clock.after(moment, () => this.#lose())
   }
 
   stop(): void {
@@ -108,6 +112,10 @@ export class Outbox {
     this.#cancelLoss()
     this.#cancelExpiry()
     for (const settle of this.#waiters) settle(false)
+  }
+
+  #lose(): void {
+    for (const lose of this.#losses) lose()
   }
 
   /** Brings what waits to the broker, in order; resolves when nothing more can be done for now. */
@@ -198,10 +206,4 @@ export class Outbox {
   #mine(): boolean {
     return this.#o.port.list().some((entry) => entry.session === this.#o.session)
   }
-}
-
-/** Recipients may have been pushed what the broker then could not store: the same bytes must come again, and not the reader's another message. */
-function awayWithStorage(error: unknown): 'away' {
-  if (error instanceof MeshError && withoutStorage.has(error.code)) return 'away'
-  throw error
 }

@@ -218,7 +218,8 @@ export class Outgoing {
     else this.#heard.sent(messageId, new Set<MemberPubkey>(to.members.map((member) => member.key)))
     const volatile = options.volatile === true
     const frame = frameOf(to, sealed, options)
-    if (way === 'kept') return this.#keep(open, id, frame)
+    // What came to disk meanwhile goes first.
+    if (way === 'kept' || (way === 'message' && !volatile && outbox?.clear === false)) return this.#keep(open, id, frame)
     const cancelWipe = clock.after(times.contentKey, () => sealed.wipe())
     try {
       const asking = connection.ask(contract.messages.send, frame, { id, keep: !volatile, timeoutMs: patience }) as Promise<Ack>

@@ -1,4 +1,4 @@
-import { MeshError, check, fromErrorFrame, type Clock, type Json, type Request } from '@claudemesh/protocol'
+import { MeshError, check, fromErrorFrame, isPutOff, times, type Clock, type Json, type Request } from '@claudemesh/protocol'
 
 export interface AskOptions {
   /** The request's id; `send` brings its own. */
@@ -13,16 +13,22 @@ interface Pending {
   readonly text: string
   readonly keep: boolean
   sent: boolean
-  /** The broker has put it off once already. */
-  putOff: boolean
+  /** For how long the broker has put it off, all in all. */
+  putOff: number
   readonly resolve: (output: unknown) => void
   readonly reject: (error: MeshError) => void
   readonly cancelTimeout: () => void
 }
 
+/** Nothing of a type is sent, because the broker put one off. */
+interface Hold {
+  readonly until: number
+  /** The time is over, and answers are still to come. */
+  due: boolean
+  readonly cancel: () => void
+}
+
 const most = 4096
-// Whoever is put off longer is told so.
-const longestWait = 5_000
 
 /** Requests under way: matches answers by id, and decides what a lost connection means for each. */
 export class Requests {
@@ -30,8 +36,7 @@ export class Requests {
   readonly #clock: Clock
   #transmit: ((text: string) => void) | undefined
   #next = 0
-  /** Types of which nothing is sent for now, because the broker put one off. */
-  readonly #held = new Map<string, () => void>()
+  readonly #held = new Map<string, Hold>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -52,7 +57,7 @@ export class Requests {
         text: JSON.stringify({ type: request.type, id, ...input }),
         keep: options.keep ?? false,
         sent: false,
-        putOff: false,
+        putOff: 0,
         resolve,
         reject,
         cancelTimeout: this.#clock.after(options.timeoutMs ?? 10_000, () => this.#expire(id)),
@@ -70,6 +75,7 @@ export class Requests {
   /** The connection is ready: what waits is sent, oldest first. */
   connected(transmit: (text: string) => void): void {
     this.#transmit = transmit
+    for (const type of this.#held.keys()) this.#resume(type)
     for (const pending of this.#pending.values()) this.#send(pending)
   }
 
@@ -85,7 +91,7 @@ export class Requests {
   /** The session is over. */
   closed(reason: MeshError): void {
     this.#transmit = undefined
-    for (const cancel of this.#held.values()) cancel()
+    for (const { cancel } of this.#held.values()) cancel()
     this.#held.clear()
     for (const id of this.#pending.keys()) this.#settle(id)?.reject(reason)
   }
@@ -109,19 +115,50 @@ export class Requests {
     return true
   }
 
-  /** Waits, once, as long as the broker says. Others of the type wait with it: sent now, they would overtake it or be put off too. */
-  #putOff(pending: Pending, { code, retryAfter = 0 }: MeshError): boolean {
-    if ((code !== 'rate_limited' && code !== 'overloaded') || retryAfter <= 0 || retryAfter > longestWait || pending.putOff) return false
-    pending.putOff = true
+  /** Waits as long as the broker says. Others of the type wait with it: sent now, they would overtake it or be put off too. */
+  #putOff(pending: Pending, error: MeshError): boolean {
+    const { retryAfter = 0 } = error
+    if (!isPutOff(error) || pending.putOff + retryAfter > times.putOff) return false
+    pending.putOff += retryAfter
     pending.sent = false
     const { type } = pending.request
-    this.#held.get(type)?.()
-    const resume = () => {
-      this.#held.delete(type)
-      for (const waiting of this.#pending.values()) this.#send(waiting)
+    const until = this.#clock.now() + retryAfter
+    const hold = this.#held.get(type)
+    if (hold && hold.until >= until) this.#resume(type)
+    else {
+      hold?.cancel()
+      this.#held.set(type, this.#holdUntil(until, retryAfter, type))
     }
-    this.#held.set(type, this.#clock.after(retryAfter, resume))
     return true
+  }
+
+  #holdUntil(until: number, wait: number, type: string): Hold {
+    const hold: Hold = {
+      until,
+      due: false,
+      cancel: this.#clock.after(wait, () => {
+        hold.due = true
+        this.#resume(type)
+      }),
+    }
+    return hold
+  }
+
+  /** Sends what was held, oldest first, once that is due and everything behind the oldest is answered: what is under way could not be put in order. */
+  #resume(type: string): void {
+    if (!this.#held.get(type)?.due || this.#isOvertaken(type)) return
+    this.#held.delete(type)
+    for (const waiting of this.#pending.values()) this.#send(waiting)
+  }
+
+  #isOvertaken(type: string): boolean {
+    let waits = false
+    for (const { request, sent } of this.#pending.values()) {
+      if (request.type !== type) continue
+      if (sent && waits) return true
+      waits ||= !sent
+    }
+    return false
   }
 
   #send(pending: Pending): void {
@@ -139,6 +176,7 @@ export class Requests {
     const pending = this.#pending.get(id)
     this.#pending.delete(id)
     pending?.cancelTimeout()
+    if (pending) this.#resume(pending.request.type)
     return pending
   }
 }

@@ -87,6 +87,7 @@ export class Self {
       chain: this.chain(),
       presence: this.presence(),
       ...(this.#o.mailSeen ? { mail: true } : {}),
+      inOrder: true,
       ...signHello({ mesh, member, session: session.key, nonce, ...transcript }),
     }
   }

@@ -36,6 +36,7 @@ export type {
 } from './ids.ts'
 export { closeCodes, limits, times } from './limits.ts'
 export { foldName, parseGroup, parseLabel, parseName } from './names.ts'
+export { isPutOff, isStorageAway, type Refused } from './put-off.ts'
 export { parseMemory, parseTags } from './memories.ts'
 export { parseQuery, type Query } from './query.ts'
 export { matchesKey, parseStateKey, stateJson } from './state-values.ts'

@@ -89,6 +89,8 @@ export const times = {
   keyAnswer: 10_000,
   /** Key boxes of an epoch that never began are kept this long. */
   pendingKeyboxes: 3_600_000,
+  /** A request that the broker puts off for no longer than this, all in all, comes again by itself. */
+  putOff: 5_000,
   /** A sealed message waits this long for the broker. */
   outboxLife: 24 * 3_600_000,
   messageLife: 7 * 24 * 3_600_000,

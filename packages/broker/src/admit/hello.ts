@@ -79,7 +79,12 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
   const queued = counted ? undefined : await queueOf(kernel.db, mesh.id, key)
   const unsure = before !== undefined && leftInDoubt(kernel, before)
   if (unsure) mesh.doubt()
-  const me = register(kernel, mesh, session, { row: { ...row, epoch: stored?.epoch ?? 0 }, queued, showsMail: input.mail === true })
+  const me = register(kernel, mesh, session, {
+    row: { ...row, epoch: stored?.epoch ?? 0 },
+    queued,
+    showsMail: input.mail === true,
+    inOrder: input.inOrder === true,
+  })
   announce(mesh, me, unsure)
   return { presenceId: id, memberDisplayName: member.name, policy: mesh.policy.token, queued: me.queued.count }
 }
@@ -93,10 +98,11 @@ interface Admitted {
   readonly row: typeof tables.presence.$inferSelect
   readonly queued: Presence['queued'] | undefined
   readonly showsMail: boolean
+  readonly inOrder: boolean
 }
 
 /** From here to the answer nothing waits: the connection, its presence and the peers' view of it change in one step. */
-function register(kernel: Kernel, mesh: Mesh, session: Session, { row, queued, showsMail }: Admitted): Presence {
+function register(kernel: Kernel, mesh: Mesh, session: Session, { row, queued, showsMail, inOrder }: Admitted): Presence {
   if (!session.greeting) {
     abandoned(kernel, mesh, row)
     throw new MeshError('closed')
@@ -118,7 +124,7 @@ function register(kernel: Kernel, mesh: Mesh, session: Session, { row, queued, s
   me.signed = signed
   me.link = { session, feed: new Feed(kernel, mesh, me.key, session.outbox, showsMail ? me.memberPubkey : undefined) }
   me.showsMail = showsMail
-  session.welcome({ kernel, session, mesh, me })
+  session.welcome({ kernel, session, mesh, me }, inOrder)
   mesh.put(me)
   return me
 }

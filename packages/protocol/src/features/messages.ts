@@ -18,7 +18,7 @@ const ack = {
 
 export const messages = {
   send: request('send', {
-    doc: 'Sends one sealed envelope to the recipients it names. Answered after the commit. Repeating the same id repeats the answer, not the message.',
+    doc: 'Sends one sealed envelope to the recipients it names. Answered after the commit. Repeating the same id repeats the answer, not the message. After a hello with `inOrder`, one that is refused for now (`rate_limited` or `overloaded` with a `retryAfter` of up to 5 s, `storage_unavailable`, `storage_full`) keeps its place: until it comes again, or for two seconds, the stored ones behind it are refused alike. Volatile ones neither wait nor keep a place.',
     input: {
       id: clientId,
       targetSpec: z.union([route, z.array(route).min(1).max(limits.targets)]),

@@ -32,6 +32,12 @@ export const session = {
       chain,
       presence: token,
       mail: z.boolean().optional().describe('This session shows mail for its member: mail that no other session holds is pushed to it.'),
+      inOrder: z
+        .boolean()
+        .optional()
+        .describe(
+          'This client sends again, in their order, the stored messages that are refused for now; until the first of them comes, those behind it are refused too.',
+        ),
       signature: exactBytes(64),
       proof: exactBytes(64),
     },
