@@ -176,6 +176,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
     wraps: routed.wraps,
     mail: routed.mail.map(({ box, wrap, holder }) => ({ member: box.key, wrap, holder: holder?.key })),
     span: passing.span,
+    early: undefined,
     settled: (outcome) => {
       if (outcome === 'stored') {
         relayTo(context, passing, routed)

@@ -28,6 +28,8 @@ export interface Entry {
   readonly mail: readonly Mailed[]
   /** The sending, where it is traced. */
   readonly span: Span | undefined
+  /** What recipients said of it while it waited. */
+  early: Map<RecipientPubkey, Receipt> | undefined
   settled(outcome: 'stored' | 'known' | Error): void
 }
 
@@ -58,27 +60,27 @@ export const settledColumns = sql`d.mesh_id, d.message_id, d.recipient_pubkey, d
 
 const absent = '-'
 
+/** A message's way to one recipient. */
+interface Part {
+  readonly entry: Entry
+  readonly recipient: RecipientPubkey
+  readonly wrap: string | undefined
+  /** Of mail: the session that holds it. */
+  readonly mail: { readonly holder: SessionPubkey | undefined } | undefined
+  /** What the recipient said of it already. */
+  readonly early: Receipt | undefined
+}
+
+function partsOf(entry: Entry): Part[] {
+  const { recipients, wraps, mail, early } = entry
+  const parts: Part[] = recipients.map((recipient, i) => ({ entry, recipient, wrap: wraps[i], mail: undefined, early: early?.get(recipient) }))
+  for (const one of mail) parts.push({ entry, recipient: one.member, wrap: one.wrap, mail: one, early: early?.get(one.member) })
+  return parts
+}
+
 /** Messages with their deliveries as one insert; returns mesh id and message id, joined, of those that were new. */
 // Deliveries are not joined to the messages that were new, which would cost a third: those of a repeat exist already, and those of a conflict are taken back (repeat.ts).
 export function insertStatement(entries: readonly Entry[]) {
-  const meshes: string[] = []
-  const ids: string[] = []
-  const recipients: string[] = []
-  const wraps: string[] = []
-  const senders: string[] = []
-  const sizes: number[] = []
-  const times: number[] = []
-  for (const entry of entries) {
-    for (const [i, recipient] of entry.recipients.entries()) {
-      meshes.push(entry.meshId)
-      ids.push(entry.id)
-      recipients.push(recipient)
-      wraps.push(entry.wraps[i] ?? absent)
-      senders.push(entry.sender)
-      sizes.push(entry.body.length)
-      times.push(entry.createdAt)
-    }
-  }
   const of = (pick: (entry: Entry) => string | number) => column(entries.map((entry) => pick(entry)))
   return sql`
     with m as (
@@ -86,40 +88,60 @@ export function insertStatement(entries: readonly Entry[]) {
       select * from unnest(${of((e) => e.meshId)}, ${of((e) => e.id)}, ${of((e) => e.clientId)}, ${of((e) => e.sender)}, ${of((e) => e.senderMember)},
         ${of((e) => e.targetSpec)}, ${of((e) => e.priority)}, ${of((e) => e.nonce)}, ${of((e) => e.body)}, ${of((e) => e.createdAt)}::bigint[])
       on conflict do nothing returning mesh_id, id
-    ), d as (
-      insert into mesh.delivery (mesh_id, message_id, recipient_pubkey, sender_pubkey, wrap, size_bytes, rung, at)
-      select mesh_id, id, recipient, sender, nullif(wrap, ${absent}), size, 'stored', at
-      from unnest(${column(meshes)}, ${column(ids)}, ${column(recipients)}, ${column(senders)}, ${column(wraps)}, ${column(sizes)}::int[], ${column(times)}::bigint[])
-        as r(mesh_id, id, recipient, sender, wrap, size, at)
-      on conflict do nothing
-    )${mailInsert(entries)}
+    )${deliveryInsert(entries.flatMap(partsOf))}
     select mesh_id || id as key from m`
 }
 
-/** Mail is rare: its columns cost nothing where there is none. */
-function mailInsert(entries: readonly Entry[]) {
-  const all = entries.flatMap((entry) => entry.mail.map((one) => ({ entry, one })))
-  if (all.length === 0) return sql``
-  const of = (pick: (part: (typeof all)[number]) => string | number) => column(all.map((part) => pick(part)))
-  return sql`, l as (
-      insert into mesh.delivery (mesh_id, message_id, recipient_pubkey, mail, holder, sender_pubkey, wrap, size_bytes, rung, at)
-      select mesh_id, id, recipient, true, nullif(holder, ${absent}), sender, wrap, size, 'stored', at
-      from unnest(${of(({ entry }) => entry.meshId)}, ${of(({ entry }) => entry.id)}, ${of(({ one }) => one.member)}, ${of(({ one }) => one.holder ?? absent)},
-        ${of(({ entry }) => entry.sender)}, ${of(({ one }) => one.wrap)}, ${of(({ entry }) => entry.body.length)}::int[], ${of(({ entry }) => entry.createdAt)}::bigint[])
-        as r(mesh_id, id, recipient, holder, sender, wrap, size, at)
+function deliveryInsert(parts: readonly Part[]) {
+  if (parts.length === 0) return sql``
+  const of = (pick: (part: Part) => string | number) => column(parts.map((part) => pick(part)))
+  // Mail is rare: its columns cost nothing where there is none.
+  const mail = parts.some((part) => part.mail)
+  return sql`, d as (
+      insert into mesh.delivery (mesh_id, message_id, recipient_pubkey, sender_pubkey, wrap, size_bytes, rung, reason, at, received_at${mail ? sql`, mail, holder` : sql``})
+      select mesh_id, id, recipient, sender, nullif(wrap, ${absent}), size, rung, nullif(reason, ${absent}), at,
+        case when rung in ('received', 'surfaced') then at end${mail ? sql`, mail, nullif(holder, ${absent})` : sql``}
+      from unnest(${of(({ entry }) => entry.meshId)}, ${of(({ entry }) => entry.id)}, ${of(({ recipient }) => recipient)}, ${of(({ entry }) => entry.sender)},
+        ${of(({ wrap }) => wrap ?? absent)}, ${of(({ entry }) => entry.body.length)}::int[], ${of(({ early }) => early?.rung ?? 'stored')},
+        ${of(({ early }) => early?.reason || absent)}, ${of(({ early, entry }) => early?.at ?? entry.createdAt)}::bigint[]${
+          mail ? sql`, ${of((part) => (part.mail ? 't' : 'f'))}::boolean[], ${of((part) => part.mail?.holder ?? absent)}` : sql``
+        }) as r(mesh_id, id, recipient, sender, wrap, size, rung, reason, at${mail ? sql`, mail, holder` : sql``})
       on conflict do nothing
     )`
 }
 
+/** The deliveries of a message that was new which were stored above the first rung. */
+export function settledEarly(entry: Entry): Settled[] {
+  if (!entry.early) return []
+  return partsOf(entry).flatMap(({ recipient, mail, early }) =>
+    early
+      ? {
+          mesh_id: entry.meshId,
+          message_id: entry.id,
+          recipient_pubkey: recipient,
+          mail: mail !== undefined,
+          sender_pubkey: entry.sender,
+          size_bytes: entry.body.length,
+          rung: early.rung,
+          reason: early.reason || null,
+          at: early.at,
+        }
+      : [],
+  )
+}
+
 const height = { received: 0, surfaced: 1, failed: 1 } as const
 
-/** One receipt per delivery: an update takes one row of several at random. Of what leaves the queue the first word counts. */
+/** Whether a receipt says more than another of the same delivery. Of what leaves the queue the first word counts. */
+export const outranks = (receipt: Receipt, known: Receipt): boolean => height[receipt.rung] > height[known.rung]
+
+/** One receipt per delivery: an update takes one row of several at random. */
 function highest(receipts: readonly Receipt[]): Receipt[] {
   const best = new Map<string, Receipt>()
   for (const receipt of receipts) {
     const key = receipt.meshId + receipt.messageId + receipt.recipient
     const known = best.get(key)
-    if (!known || height[receipt.rung] > height[known.rung]) best.set(key, receipt)
+    if (!known || outranks(receipt, known)) best.set(key, receipt)
   }
   return [...best.values()]
 }

@@ -1,9 +1,10 @@
 import type { Clock, Log } from '@claudemesh/protocol'
 import { Backlog } from './backlog.ts'
+import { Early } from './early.ts'
 import { Lanes } from './lanes.ts'
 import type { Database } from './ports.ts'
 import { rows } from './sql.ts'
-import { insertStatement, receiptStatement, type Entry, type Receipt, type Settled } from './statements.ts'
+import { insertStatement, receiptStatement, settledEarly, type Entry, type Receipt, type Settled } from './statements.ts'
 import { causeOf } from './cause.ts'
 import { asked, type Watching } from './asked.ts'
 import type { Meter } from './meter.ts'
@@ -24,6 +25,7 @@ export class Writer {
   readonly #watching: Watching
   readonly #onSettled: (settled: Settled[]) => void
   readonly #lanes = new Lanes()
+  readonly #early = new Early()
   #receipts: Receipt[] = []
   #tasks: (() => Promise<void>)[] = []
   #running: Promise<void> | undefined
@@ -46,11 +48,14 @@ export class Writer {
 
   add(entry: Entry): void {
     this.#lanes.push(entry)
+    this.#early.add(entry)
     this.backlog.add(entry.meshId)
     this.#start()
   }
 
+  /** Writes a receipt with its message while that waits, and else after it. */
   receive(receipt: Receipt): void {
+    if (this.#early.keep(receipt)) return
     this.#receipts.push(receipt)
     this.#start()
   }
@@ -122,13 +127,22 @@ export class Writer {
     const done = [...entries]
     this.#inFlight = Math.min(...entries.map(({ createdAt }) => createdAt))
     this.#meter.observe('batch_entries', entries.length)
+    this.#early.taken(entries)
     try {
       const insert = () => rows<{ key: string }>(this.#db, insertStatement(entries))
       const more = { facts: { entries: entries.length }, causes: () => entries.map((entry) => entry.span) }
       const stored = new Set((await asked(this.#watching, 'messages', insert, more)).map((row) => row.key))
       this.#meter.observe('batch_seconds', (this.#clock.now() - began) / 1000)
       this.#meter.count('messages', 'stored', stored.size)
-      for (const entry of entries) entry.settled(stored.has(entry.meshId + entry.id) ? 'stored' : 'known')
+      const early: Settled[] = []
+      for (const entry of entries) {
+        const fresh = stored.has(entry.meshId + entry.id)
+        entry.settled(fresh ? 'stored' : 'known')
+        if (fresh) early.push(...settledEarly(entry))
+        // What was said of a repeat is said of the message that was stored before.
+        else if (entry.early) this.#receipts.push(...entry.early.values())
+      }
+      this.#onSettled(early)
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: causeOf(error) })
       const away = storeFailure(error)
