@@ -6,7 +6,7 @@ import { nodeServer, type Memory } from './relay/servers.ts'
 import type { Row } from './table.ts'
 
 // The first ones also pay for code that is compiled once, whatever comes after.
-const first = 100
+const first = 1000
 const size = 5000
 const most = 3
 
