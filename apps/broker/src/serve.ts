@@ -2,6 +2,7 @@ import { createBroker, type Broker } from '@claudemesh/broker'
 import { openBlob, openBus, openStore, type Migration } from '@claudemesh/drivers'
 import type { Clock, Log } from '@claudemesh/protocol'
 import type { Config } from './config.ts'
+import { giveBackWhenQuiet, thisEngine } from './give-back.ts'
 import { inTurn } from './in-turn.ts'
 
 export interface Surroundings {
@@ -43,6 +44,8 @@ export function serve(config: Config, { clock, log, version, migrations }: Surro
         ...(nodeId === undefined ? {} : { node: nodeId }),
       }),
     )
+    const stop = giveBackWhenQuiet(thisEngine(), clock)
+    keep({ [Symbol.asyncDispose]: async () => stop() })
     const { port: bound, url, failed } = broker
     return { port: bound, url, failed, figures: () => broker.figures(), consistencyCheck: () => broker.consistencyCheck() }
   })

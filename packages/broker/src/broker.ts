@@ -18,6 +18,7 @@ import { Nodes } from './nodes.ts'
 import type { Blob, Bus, Claim, Store } from './ports.ts'
 import { following } from './reconcile.ts'
 import { Session } from './session.ts'
+import { SharedChains } from './shared-chains.ts'
 import { startSweep } from './sweep.ts'
 import type { Tracer } from './tracing.ts'
 import { Transfers } from './transfers.ts'
@@ -103,6 +104,9 @@ const graceful = 2_000
 /** At least so many of the newest sends are known by their ids, and at most twice as many: some 16 MB. */
 const remembered = 65_536
 
+/** Certificates of admins, invites and members that are kept once for all their sessions: some 2 MB at most. */
+const sharedTokens = 4096
+
 const nodeId = (name = 'node') => `${name}-${Buffer.from(crypto.getRandomValues(new Uint8Array(9))).toString('base64url')}`
 
 class Running implements Broker {
@@ -147,6 +151,7 @@ class Running implements Broker {
       recent: new Recent(remembered),
       nodes: new Nodes(nodeId(options.node), options.bus, turn, { log, meter }),
       tokens: new TokenCache(),
+      chains: new SharedChains(sharedTokens),
       audiences: this.#audiences,
       pages: new Set(pages),
       allowCreate,

@@ -47,7 +47,7 @@ export class Feed {
   /** The member whose mail this session shows. */
   readonly #member: MemberPubkey | undefined
   /** Pushed on this connection, and neither surfaced nor refused yet. */
-  readonly #pushed = new Set<MessageId>()
+  readonly #pushed = new RareSet<MessageId>()
   /** Left to the queue while it was being read; what no page shows was committed behind the cursor, by another writer. */
   readonly #skipped = new RareSet<MessageId>()
   /** Pushed while the queue was being read, and done with since: the queue may still show it. */
@@ -138,7 +138,7 @@ export class Feed {
 
   /** Whether the queue is read to its end, and what was pushed of it. */
   get atRest(): { readonly live: boolean; readonly pushed: ReadonlySet<MessageId> } {
-    return { live: this.#mode === 'live' && !this.#again, pushed: this.#pushed }
+    return { live: this.#mode === 'live' && !this.#again, pushed: new Set(this.#pushed) }
   }
 
   /** The peer is done with this message. */

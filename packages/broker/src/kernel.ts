@@ -12,6 +12,7 @@ import type { Presence } from './presence.ts'
 import type { ReadingRoom } from './reading.ts'
 import type { Recent } from './recent.ts'
 import type { Session } from './session.ts'
+import type { SharedChains } from './shared-chains.ts'
 import type { Tracer } from './tracing.ts'
 import type { Transfers } from './transfers.ts'
 import type { Turn } from './turn.ts'
@@ -55,6 +56,8 @@ export interface Kernel {
   readonly nodes: Nodes
   /** Certificates that verified before. */
   readonly tokens: TokenCache
+  /** Certificates that sessions have in common. */
+  readonly chains: SharedChains
   /** The addresses under which clients may have dialled this broker. */
   readonly audiences: ReadonlySet<string>
   /** Origins of web pages that may connect. */

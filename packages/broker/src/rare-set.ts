@@ -1,5 +1,5 @@
-/** A set that is nearly always empty, and then takes hardly any room: a connection has several, and there are thousands of connections. */
-export class RareSet<T> {
+/** A set that is mostly empty, and then takes hardly any room: a connection has several, and there are thousands of connections. */
+export class RareSet<T> implements Iterable<T> {
   #set: Set<T> | undefined
 
   get size(): number {
@@ -22,5 +22,9 @@ export class RareSet<T> {
 
   clear(): void {
     this.#set = undefined
+  }
+
+  [Symbol.iterator](): Iterator<T> {
+    return (this.#set ?? []).values()
   }
 }

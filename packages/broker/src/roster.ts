@@ -11,12 +11,13 @@ export function take(kernel: Kernel, mesh: Mesh, told: ToldPresence, where: Node
   const known = mesh.presences.get(told.key)
   if (known && (known.epoch > told.epoch || (known.link && known.epoch === told.epoch))) return
   known?.link?.session.refuse(new MeshError('replaced'), closeCodes.replaced)
-  const presence = known ?? new Presence(told)
+  const chain = kernel.chains.share(told.chain)
+  const presence = known ?? new Presence({ ...told, chain })
   mesh.unindex(presence)
   presence.cancelLinger()
   presence.id = told.id
   presence.epoch = told.epoch
-  presence.chain = told.chain
+  presence.chain = chain
   presence.expiresAt = told.expiresAt
   presence.signed = told.signed
   presence.status = told.status

@@ -5,12 +5,10 @@ import type { Job } from './load.ts'
 import type { PubSubJob } from './pubsub-load.ts'
 import type { Server, Usage } from './servers.ts'
 
-/** Rates per second of the server's processor time and of the clock on the wall, and what its memory grew by meanwhile. */
+/** Rates per second of the server's processor time and of the clock on the wall. */
 export interface Figures {
   readonly perCore: number
   readonly perSecond: number
-  readonly resident: number
-  readonly held: number
 }
 
 /** Who loads the server, and with what. */
@@ -30,7 +28,7 @@ export async function measure(start: () => Promise<Server>, { by, job, pinned = 
   const { total } = await loader.next<{ total: number }>()
   const wall = (performance.now() - began) / 1000
   const to: Usage = await server.usage()
-  return { perCore: total / (to.cpu - from.cpu), perSecond: total / wall, resident: to.rss - from.rss, held: to.held - from.held }
+  return { perCore: total / (to.cpu - from.cpu), perSecond: total / wall }
 }
 
 /** A server and its load, measured so often. */

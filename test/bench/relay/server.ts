@@ -1,9 +1,10 @@
 import { createBroker, defaultRates, type Broker, type Rates } from '@claudemesh/broker'
+import { thisEngine } from '@claudemesh/broker-app/give-back'
 import { eventLoopLag, prometheus } from '@claudemesh/broker-app/metrics'
 import { openBus, openStore } from '@claudemesh/drivers'
 import { endWithParent } from '../../harness/leash.ts'
 import { ceiling } from './ceiling.ts'
-import type { Usage } from './servers.ts'
+import type { Memory, Usage } from './servers.ts'
 
 endWithParent()
 
@@ -32,10 +33,21 @@ async function broker(): Promise<Broker> {
 
 const { port } = await (store === 'ceiling' ? ceiling() : broker())
 
-process.on('message', () => {
+const engine = thisEngine()
+
+function usage(): Usage {
   globalThis.gc?.()
   const { user, system } = process.cpuUsage()
+  return { cpu: (user + system) / 1e6 }
+}
+
+/** As the program does it when it is quiet. */
+function memory(): Memory {
+  const taken = engine.resident()
+  engine.giveBack()
   const { rss, heapUsed, external } = process.memoryUsage()
-  process.send?.({ cpu: (user + system) / 1e6, rss, held: heapUsed + external } satisfies Usage)
-})
+  return { taken, resident: rss, held: heapUsed + external }
+}
+
+process.on('message', (question) => process.send?.(question === 'usage' ? usage() : memory()))
 process.send?.({ port })

@@ -4,11 +4,18 @@ import { RedisServer } from '../../harness/redis.ts'
 import { Child } from './child.ts'
 import { onFirstCore, pin } from './cores.ts'
 
-/** What a server has used of its processor, in seconds, and of memory, in bytes. */
+/** What a server has used of its processor, in seconds. */
 export interface Usage {
   readonly cpu: number
-  readonly rss: number
-  /** What a full collection left, as far as the server can tell. */
+}
+
+/** What a server has of memory, in bytes. */
+export interface Memory {
+  /** All that it has of the system, as it stands. */
+  readonly taken: number
+  /** What it still has once its engine gave back what is free. */
+  readonly resident: number
+  /** What it uses of that, as far as the engine can tell. */
   readonly held: number
 }
 
@@ -18,12 +25,22 @@ export interface Server extends AsyncDisposable {
   usage(): Promise<Usage>
 }
 
+/** One of them on Node. */
+export interface NodeServer extends Server {
+  memory(): Promise<Memory>
+}
+
 /** The broker on this store, or with 'ceiling' the plain relay; free to use every core unless pinned. */
-export async function nodeServer(store: string, pinned: boolean): Promise<Server> {
+export async function nodeServer(store: string, pinned: boolean): Promise<NodeServer> {
   const child = new Child(new URL('server.ts', import.meta.url), [store], ['--expose-gc', '--max-semi-space-size=64'])
   const { port } = await child.next<{ port: number }>()
   if (pinned) pin(child.pid, 0)
-  return { port, usage: () => child.ask<Usage>('usage'), [Symbol.asyncDispose]: () => child[Symbol.asyncDispose]() }
+  return {
+    port,
+    usage: () => child.ask<Usage>('usage'),
+    memory: () => child.ask<Memory>('memory'),
+    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
+  }
 }
 
 /** NATS on one core, spoken to over TCP or over its WebSocket listener. */
@@ -48,5 +65,5 @@ const ticksPerSecond = 100
 function usageOf(pid: number): Usage {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return { cpu: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond, rss: 0, held: 0 }
+  return { cpu: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond }
 }

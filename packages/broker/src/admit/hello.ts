@@ -59,7 +59,7 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
     memberId: member.id,
     memberPubkey: member.pubkey,
     memberName: member.name,
-    chain: input.chain,
+    chain: kernel.chains.share(input.chain),
     presence: input.presence,
     seq: signed.seq,
     groups: [...signed.groups],
