@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Mesh } from '@claudemesh/client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -55,10 +55,18 @@ describe('usage', () => {
     [['join'], 'which invite?'],
     [['launch', 'Alice'], 'too many arguments'],
     [['broker'], 'STORE_URL'],
-  ])('%j ends with 2 and says why', async (args, why) => {
-    const { code, out, err } = await machine.run(args, { env: { STORE_URL: undefined } })
+    [['recal', 'x'], 'did you mean recall?'],
+    [['file', 'steal'], 'see: claudemesh file --help'],
+    [['file', 'get'], 'see: claudemesh file get --help'],
+    [['trace', 'abc'], 'expected the 22 characters'],
+    [['forget', 'abc'], 'expected the 22 characters'],
+  ])('%j ends with 2 and says why, in one line or as JSON', async (args, why) => {
+    const env = { STORE_URL: undefined }
+    const { code, out, err } = await machine.run(args, { env })
     expect({ code, out }).toEqual({ code: 2, out: '' })
+    expect(err).toMatch(/^claudemesh: .*\n$/)
     expect(err).toContain(why)
+    expect(await machine.refusal(args, { env })).toEqual({ exit: 2, code: 'usage', message: expect.stringContaining(why) })
   })
 
   test('help and version end with 0 on stdout', async () => {
@@ -173,6 +181,29 @@ describe('talking', () => {
       { text: 'second', to: 'Shell' },
     ])
     await alone(bob)
+  })
+
+  test('inbox says which files came with a message; several names get it, with commas between them', async () => {
+    await using bob = await machine.session('Bob')
+    const inbox = machine.start(['inbox', '--name', 'Shell'])
+    await inbox.printed(/listening/)
+    writeFileSync(join(machine.project, 'plan.txt'), 'the plan')
+    await machine.run(['send', 'Bob,Shell', 'have a look', '--file', 'plan.txt', '--name', 'Dora'])
+    expect((await inbox.ended).out).toMatch(/\n {2}have a look\n {2}file plan\.txt, 8 bytes: f_[a-z2-7]{26}\n$/)
+    expect(bob.inbox.drain()).toMatchObject([{ text: 'have a look', files: [{ name: 'plan.txt' }] }])
+  })
+
+  test('what a pipe no longer takes was not shown: mail is there for the next reader', async () => {
+    const member = (await machine.json<{ meshes: [{ name: string }] }>(['list'])).meshes[0].name
+    const inbox = machine.start(['inbox', '--follow', '--json'])
+    await inbox.printed(/listening/)
+    await machine.run(['send', '--name', 'Dora', member, 'taken', '--wait', 'surfaced'])
+    inbox.child.stdout?.destroy()
+    const sent = await machine.json<{ id: string }>(['send', '--name', 'Dora', member, 'not taken'])
+    expect((await inbox.ended).code).toBe(0)
+    expect(await machine.json(['peers'])).toMatchObject({ peers: [] })
+    const { recipients } = await machine.json<{ recipients: { steps: { rung: string }[] }[] }>(['trace', sent.id])
+    expect(recipients[0]?.steps.map(({ rung }) => rung).join()).not.toContain('surfaced')
   })
 
   test('inbox without --follow ends after the first messages; text of others cannot steer the terminal', async () => {
