@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
 import type { Mesh, ReceivedMessage } from '@claudemesh/client'
-import type { MessageId } from '@claudemesh/protocol'
 import { EvilBroker, type Frame } from '../harness/evil.ts'
 import { change, next, seen } from '../harness/events.ts'
 import { newSession, testMesh, type PeerOptions, type TestMesh, type TestPeer } from '../harness/mesh.ts'
