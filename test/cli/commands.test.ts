@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Mesh } from '@claudemesh/client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { verifies } from '../harness/verifies.ts'
+import { freshStore } from '../harness/fresh-store.ts'
 import { Machine } from './machine.ts'
 
 interface Up {
@@ -99,10 +100,47 @@ describe('without what it needs, a command ends with 1, one line and the remedy'
   })
 })
 
+describe('the production broker', () => {
+  let env: { STORE_URL: string }
+  beforeAll(async () => {
+    const data = join(machine.folder, 'production')
+    await freshStore(data)
+    env = { STORE_URL: `pglite:${data}` }
+  })
+
+  test('--check says of the rates only what was changed', async () => {
+    const [usual, changed] = [await machine.run(['broker', '--check'], { env }), await machine.run(['broker', '--check'], { env: { ...env, RATES: 'off' } })]
+    expect(usual.out).toContain('"rates": "as in the documentation"')
+    expect(changed.out).not.toContain('as in the documentation')
+    expect(await machine.json(['broker', '--check'], { env })).toMatchObject({ rates: { session: { messages: { perSecond: 200 } } } })
+  })
+
+  test('a backup replaces no file, a restore names the one that is missing', async () => {
+    const file = join(machine.folder, 'mesh.backup')
+    expect(await machine.json(['broker', '--backup', file], { env })).toEqual({ file, rows: 0 })
+    expect(await machine.refusal(['broker', '--backup', file], { env })).toMatchObject({
+      exit: 1,
+      code: 'bad_file',
+      message: expect.stringContaining('replaces nothing'),
+    })
+    const missing = join(machine.folder, 'none')
+    expect(await machine.refusal(['broker', '--restore', missing], { env })).toMatchObject({
+      code: 'bad_file',
+      message: expect.stringContaining(`${missing} is not there`),
+    })
+  })
+})
+
 describe('looking', () => {
   test('up reports the broker that already runs', async () => {
     expect(await machine.json(['up'])).toEqual(broker)
     expect(broker).toMatchObject({ url: `ws://127.0.0.1:${broker.port}`, mesh: 'local', data: join(machine.home, 'data') })
+  })
+
+  test('up on other data than those of the broker that runs is refused, not ignored', async () => {
+    expect(await machine.json(['up', '--data', broker.data])).toEqual(broker)
+    const refusal = await machine.refusal(['up', '--data', machine.folder])
+    expect(refusal).toMatchObject({ exit: 1, code: 'data_in_use', message: expect.stringContaining('claudemesh down') })
   })
 
   test('list names the meshes without any secret', async () => {
