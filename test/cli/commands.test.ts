@@ -1,8 +1,9 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Mesh } from '@claudemesh/client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { verifies } from '../harness/verifies.ts'
+import { freshStore } from '../harness/fresh-store.ts'
 import { Machine } from './machine.ts'
 
 interface Up {
@@ -55,10 +56,18 @@ describe('usage', () => {
     [['join'], 'which invite?'],
     [['launch', 'Alice'], 'too many arguments'],
     [['broker'], 'STORE_URL'],
-  ])('%j ends with 2 and says why', async (args, why) => {
-    const { code, out, err } = await machine.run(args, { env: { STORE_URL: undefined } })
+    [['recal', 'x'], 'did you mean recall?'],
+    [['file', 'steal'], 'see: claudemesh file --help'],
+    [['file', 'get'], 'see: claudemesh file get --help'],
+    [['trace', 'abc'], 'expected the 22 characters'],
+    [['forget', 'abc'], 'expected the 22 characters'],
+  ])('%j ends with 2 and says why, in one line or as JSON', async (args, why) => {
+    const env = { STORE_URL: undefined }
+    const { code, out, err } = await machine.run(args, { env })
     expect({ code, out }).toEqual({ code: 2, out: '' })
+    expect(err).toMatch(/^claudemesh: .*\n$/)
     expect(err).toContain(why)
+    expect(await machine.refusal(args, { env })).toEqual({ exit: 2, code: 'usage', message: expect.stringContaining(why) })
   })
 
   test('help and version end with 0 on stdout', async () => {
@@ -91,10 +100,47 @@ describe('without what it needs, a command ends with 1, one line and the remedy'
   })
 })
 
+describe('the production broker', () => {
+  let env: { STORE_URL: string }
+  beforeAll(async () => {
+    const data = join(machine.folder, 'production')
+    await freshStore(data)
+    env = { STORE_URL: `pglite:${data}` }
+  })
+
+  test('--check says of the rates only what was changed', async () => {
+    const [usual, changed] = [await machine.run(['broker', '--check'], { env }), await machine.run(['broker', '--check'], { env: { ...env, RATES: 'off' } })]
+    expect(usual.out).toContain('"rates": "as in the documentation"')
+    expect(changed.out).not.toContain('as in the documentation')
+    expect(await machine.json(['broker', '--check'], { env })).toMatchObject({ rates: { session: { messages: { perSecond: 200 } } } })
+  })
+
+  test('a backup replaces no file, a restore names the one that is missing', async () => {
+    const file = join(machine.folder, 'mesh.backup')
+    expect(await machine.json(['broker', '--backup', file], { env })).toEqual({ file, rows: 0 })
+    expect(await machine.refusal(['broker', '--backup', file], { env })).toMatchObject({
+      exit: 1,
+      code: 'bad_file',
+      message: expect.stringContaining('replaces nothing'),
+    })
+    const missing = join(machine.folder, 'none')
+    expect(await machine.refusal(['broker', '--restore', missing], { env })).toMatchObject({
+      code: 'bad_file',
+      message: expect.stringContaining(`${missing} is not there`),
+    })
+  })
+})
+
 describe('looking', () => {
   test('up reports the broker that already runs', async () => {
     expect(await machine.json(['up'])).toEqual(broker)
     expect(broker).toMatchObject({ url: `ws://127.0.0.1:${broker.port}`, mesh: 'local', data: join(machine.home, 'data') })
+  })
+
+  test('up on other data than those of the broker that runs is refused, not ignored', async () => {
+    expect(await machine.json(['up', '--data', broker.data])).toEqual(broker)
+    const refusal = await machine.refusal(['up', '--data', machine.folder])
+    expect(refusal).toMatchObject({ exit: 1, code: 'data_in_use', message: expect.stringContaining('claudemesh down') })
   })
 
   test('list names the meshes without any secret', async () => {
@@ -173,6 +219,29 @@ describe('talking', () => {
       { text: 'second', to: 'Shell' },
     ])
     await alone(bob)
+  })
+
+  test('inbox says which files came with a message; several names get it, with commas between them', async () => {
+    await using bob = await machine.session('Bob')
+    const inbox = machine.start(['inbox', '--name', 'Shell'])
+    await inbox.printed(/listening/)
+    writeFileSync(join(machine.project, 'plan.txt'), 'the plan')
+    await machine.run(['send', 'Bob,Shell', 'have a look', '--file', 'plan.txt', '--name', 'Dora'])
+    expect((await inbox.ended).out).toMatch(/\n {2}have a look\n {2}file plan\.txt, 8 bytes: f_[a-z2-7]{26}\n$/)
+    expect(bob.inbox.drain()).toMatchObject([{ text: 'have a look', files: [{ name: 'plan.txt' }] }])
+  })
+
+  test('what a pipe no longer takes was not shown: mail is there for the next reader', async () => {
+    const member = (await machine.json<{ meshes: [{ name: string }] }>(['list'])).meshes[0].name
+    const inbox = machine.start(['inbox', '--follow', '--json'])
+    await inbox.printed(/listening/)
+    await machine.run(['send', '--name', 'Dora', member, 'taken', '--wait', 'surfaced'])
+    inbox.child.stdout?.destroy()
+    const sent = await machine.json<{ id: string }>(['send', '--name', 'Dora', member, 'not taken'])
+    expect((await inbox.ended).code).toBe(0)
+    expect(await machine.json(['peers'])).toMatchObject({ peers: [] })
+    const { recipients } = await machine.json<{ recipients: { steps: { rung: string }[] }[] }>(['trace', sent.id])
+    expect(recipients[0]?.steps.map(({ rung }) => rung).join()).not.toContain('surfaced')
   })
 
   test('inbox without --follow ends after the first messages; text of others cannot steer the terminal', async () => {

@@ -32,6 +32,8 @@ printf '%s\\n' "\${COMPREPLY[@]}"`
     ['claudemesh invite --role ', ['member', 'admin']],
     ['claudemesh send Bob hello --priority n', ['now', 'next']],
     ['claudemesh completion ', ['bash', 'zsh', 'fish', 'powershell', '--json']],
+    ['claudemesh file sh', ['share']],
+    ['claudemesh file get --over', ['--overwrite']],
     ['claudemesh launch --name ', []],
     ['claudemesh launch -- --ro', []],
   ])('%j', async (line, expected) => {

@@ -21,15 +21,22 @@ describe('claudemesh state', () => {
     expect(await machine.json(['state', 'get', 'frozen'])).toMatchObject({ key: 'frozen', value: true, version: 1, verified: true })
     expect(await machine.json(['state', 'get', 'queue'])).toMatchObject({ value: ['#142', '#143'] })
     const { out } = await machine.run(['state', 'list'])
-    expect(out.split('\n').map((line) => line.split(/ {2,}/).slice(0, 3))).toEqual([
-      ['frozen', 'true', 'v1'],
-      ['queue', '["#142","#143"]', 'v1'],
-      ['sprint', '"2026-W14"', 'v1'],
-      [''],
+    const cells = out.split('\n').map((line) => line.split(/ {2,}/))
+    expect(cells.map((row) => [row[0], row[1], row[4]])).toEqual([
+      ['frozen', 'v1', 'true'],
+      ['queue', 'v1', '["#142","#143"]'],
+      ['sprint', 'v1', '"2026-W14"'],
+      ['', undefined, undefined],
     ])
     expect((await machine.json<{ entries: unknown[] }>(['state', 'list', 'spr'])).entries).toHaveLength(1)
     expect(await machine.run(['state', 'delete', 'queue'])).toMatchObject({ code: 0, out: 'queue is deleted\n' })
     expect(await machine.run(['state', 'delete', 'queue'])).toMatchObject({ code: 0, out: 'queue was unset\n' })
+  })
+
+  test('a long value is listed by its beginning, and said to be', async () => {
+    await machine.run(['state', 'set', 'long', 'x'.repeat(300)])
+    expect((await machine.run(['state', 'list', 'long'])).out).toMatch(/ {2}"x{198}…\n$/)
+    await machine.run(['state', 'delete', 'long'])
   })
 
   test('--if-version claims a key once', async () => {

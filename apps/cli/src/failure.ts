@@ -1,6 +1,7 @@
 export type FailureCode =
   | 'usage'
   | 'unsafe_file'
+  | 'bad_file'
   | 'broken_config'
   | 'bad_settings'
   | 'locked'

@@ -6,14 +6,14 @@ interface Program {
   readonly context: Context
   readonly output: (flags: { json?: boolean }) => Output
   readonly show: (flags: { json?: boolean }, result: Promise<Result>) => Promise<void>
+  readonly explained: (command: Command) => Command
   readonly meshFlag: () => Option
   readonly nameFlag: () => Option
 }
 
 /** `claudemesh file …` */
-export function fileCommands(file: Command, { context, output, show, meshFlag, nameFlag }: Program): void {
-  const sub = (usage: string, summary: string) =>
-    file.command(usage).description(summary).option('--json', 'print JSON for programs').addOption(meshFlag()).addOption(nameFlag()).allowExcessArguments(false)
+export function fileCommands(file: Command, { context, output, show, explained, meshFlag, nameFlag }: Program): void {
+  const sub = (usage: string, summary: string) => explained(file.command(usage).description(summary)).addOption(meshFlag()).addOption(nameFlag())
   const load = () => import('./commands/file.ts')
   sub('share <path>', 'share a file until it is deleted')
     .option('--as <name>', 'how peers see it')

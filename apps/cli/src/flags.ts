@@ -46,6 +46,12 @@ export function patterns(text: string): string[] {
   }
 }
 
+/** An id as `send` and `remember` print it. */
+export function printedId(text: string): string {
+  if (!/^[A-Za-z0-9_-]{22}$/.test(text)) throw new InvalidArgumentError('expected the 22 characters that were printed with it')
+  return text
+}
+
 /** A date such as 2026-01-31, with a time of day or without, in milliseconds. */
 export function date(text: string): number {
   const at = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN

@@ -5,9 +5,9 @@ import { systemContext } from './context.ts'
 import { run } from './run.ts'
 
 const argv = process.argv.slice(2)
-// Who reads no further, as `head` does, has what he wanted. The MCP server learns from its input that its reader is gone, and says goodbye first.
+// Who reads no further, as `head` does, has what he wanted; what runs until it is stopped says goodbye first. The MCP server learns from its input that its reader is gone.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
-  if (argv[0] !== 'mcp') process.exit(0)
+  if (argv[0] !== 'mcp' && !process.emit('SIGPIPE', 'SIGPIPE')) process.exit(0)
 })
 process.exitCode = await run(systemContext(fileURLToPath(import.meta.url), manifest.version), argv)

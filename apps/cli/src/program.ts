@@ -1,7 +1,8 @@
-import { Argument, Command, Option } from 'commander'
+import { Argument, Command, Option, type CommanderError } from 'commander'
 import type { Context } from './context.ts'
 import { fileCommands } from './file-commands.ts'
-import { date, duration, forms, patterns, port, positive, repeated, whole } from './flags.ts'
+import { Failure } from './failure.ts'
+import { date, duration, forms, patterns, port, positive, printedId, repeated, whole } from './flags.ts'
 import { Output, type Result } from './output.ts'
 
 const meshFlag = () => new Option('--mesh <slug>', 'which mesh, when you are in several')
@@ -15,11 +16,14 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
   const program = new Command('claudemesh')
     .description('Claude Code sessions that talk to each other, end to end encrypted')
     .version(context.version)
-    .showHelpAfterError('(claudemesh --help lists the commands)')
-    .exitOverride()
-    .configureOutput({ writeOut: (text) => void context.stdout.write(text), writeErr: (text) => void context.stderr.write(text) })
-  const command = (usage: string, summary: string, hidden = false) =>
-    program.command(usage, { hidden }).description(summary).option('--json', 'print JSON for programs').allowExcessArguments(false)
+    .exitOverride(refuse('claudemesh --help lists the commands'))
+    .configureOutput({
+      writeOut: (text) => void context.stdout.write(text),
+      writeErr: (text) => void context.stderr.write(text),
+      // Said once, by who reports every failure.
+      outputError: () => {},
+    })
+  const command = (usage: string, summary: string, hidden = false) => explained(program.command(usage, { hidden }).description(summary))
   const output = (flags: { json?: boolean }) => new Output(context, flags.json === true)
   const show = async (flags: { json?: boolean }, result: Promise<Result> | Result) => output(flags).result(await result)
 
@@ -124,7 +128,7 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .option('--group <name>', 'only those of one group')
     .addOption(meshFlag())
     .action(async (flags) => show(flags, (await import('./commands/peers.ts')).peers(context, flags)))
-  command('send <to> <text>', 'send a message: to a name, @group or *; - reads the text from stdin')
+  command('send <to> <text>', 'send a message: to a name, @group, * or several with commas; - reads the text from stdin')
     .option('--lines', 'send each line of stdin as a message')
     .option('--durable', 'if nobody online bears the name but a member does: mail for their next session')
     .option('--file <path>', 'attach a file; may be repeated', repeated)
@@ -132,9 +136,17 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .addOption(new Option('--priority <priority>', 'how urgent').choices(['now', 'next', 'low']))
     .addOption(new Option('--wait <rung>', 'return when it is').choices(['stored', 'received', 'surfaced']).default('stored'))
     .addOption(meshFlag())
-    .action(async (to, text, flags) => (await import('./commands/send.ts')).send(context, output(flags), [to], text, flags))
-  fileCommands(program.command('file').description('share files with the mesh'), { context, output, show, meshFlag, nameFlag })
-  command('trace <id>', 'show each step of a message you sent, and where it stopped')
+    .action(async (to, text, flags) => (await import('./commands/send.ts')).send(context, output(flags), to.split(','), text, flags))
+  fileCommands(program.command('file').description('share files with the mesh').exitOverride(refuse('see: claudemesh file --help')), {
+    context,
+    output,
+    show,
+    explained,
+    meshFlag,
+    nameFlag,
+  })
+  command('trace', 'show each step of a message you sent, and where it stopped')
+    .addArgument(new Argument('<id>', 'as send printed it').argParser(printedId))
     .addOption(meshFlag())
     .action(async (id, flags) => show(flags, (await import('./commands/trace.ts')).trace(context, id, flags)))
   command('outbox [action]', 'list what waits on this machine for a broker that is away; clear drops it')
@@ -169,7 +181,8 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .option('--limit <n>', 'at most so many (default 8, at most 50)', positive)
     .addOption(meshFlag())
     .action(async (words, flags) => show(flags, (await import('./commands/memory.ts')).recall(context, output(flags), words, flags)))
-  command('forget <id>', 'take a memory out of recall, for everybody')
+  command('forget', 'take a memory out of recall, for everybody')
+    .addArgument(new Argument('<id>', 'as remember and recall print it').argParser(printedId))
     .addOption(meshFlag())
     .action(async (id, flags) => show(flags, (await import('./commands/memory.ts')).forget(context, id, flags)))
   command('call <tool>', "run one of the model's tools")
@@ -188,4 +201,23 @@ export function makeProgram(context: Context, claudeArgs: readonly string[], exi
     .option('--exit', 'end after the tour')
     .action(async (flags) => (await import('./commands/tour.ts')).tour(context, output(flags), flags))
   return program
+}
+
+/** A command that takes --json, no more arguments than it names, and whose usage errors name its own help. */
+const explained = (command: Command): Command =>
+  command
+    .option('--json', 'print JSON for programs')
+    .allowExcessArguments(false)
+    .exitOverride(refuse(`see: claudemesh ${pathOf(command)} --help`))
+
+const pathOf = (command: Command): string => (command.parent?.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name())
+
+/** What Commander complains of, as every other failure is said; help that was asked for ends as before. */
+const refuse = (hint: string) => (error: CommanderError) => {
+  if (error.exitCode === 0 || error.code === 'commander.help') throw error
+  const complaint = error.message
+    .replace(/^error: /, '')
+    .replace(/\n\(Did you mean (.*)\?\)$/, ' (did you mean $1?)')
+    .replace(/\.$/, '')
+  throw new Failure('usage', `${complaint}; ${hint}`, { cause: error })
 }

@@ -1,6 +1,6 @@
-const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const
 
-/** Listens for the first Ctrl-C, SIGTERM or hang-up, and keeps the process alive until it is disposed of; a second signal ends the process the hard way. */
+/** Listens for the first Ctrl-C, SIGTERM, hang-up or reader who has gone, and keeps the process alive until it is disposed of; a second signal ends the process the hard way. */
 export class StopSignal implements Disposable {
   readonly #alive = setInterval(() => {}, 1 << 30)
   readonly #listener: (signal: NodeJS.Signals) => void

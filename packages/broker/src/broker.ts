@@ -292,7 +292,7 @@ class Running implements Broker {
         cancel()
         resolve()
       })
-      session.refuse(new MeshError('shutting_down', undefined, { retryAfter: this.#comeBack() }), closeCodes.restart)
+      session.refuse(new MeshError('shutting_down', 'the broker is going down', { retryAfter: this.#comeBack() }), closeCodes.restart)
       // A peer that has not taken its mail for a while will not take the farewell either.
       if (socket.destroyed || socket.writableNeedDrain) socket.destroy()
       else socket.end()

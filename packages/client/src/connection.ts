@@ -76,6 +76,7 @@ export class Connection implements AsyncDisposable {
 
   ask(request: Request, input: Record<string, unknown>, options?: AskOptions): Promise<unknown> {
     if (this.#state.phase === 'closed') return Promise.reject(this.#state.reason)
+    if (this.#state.phase === 'idle') return Promise.reject(new MeshError('unavailable', 'the broker is away'))
     return this.requests.ask(request, input, options)
   }
 

@@ -186,10 +186,13 @@ export class Incoming {
   }
 
   #refuse(push: Push, reason: ErrorCode): void {
-    // To the sender it is no failure that its mail was shown before.
-    if (push.mail && reason === 'replayed') this.#o.receipts.surfaced(push.messageId)
-    else this.#o.receipts.failed(push.messageId, reason)
     this.#o.log('warn', 'message_refused', { reason, messageId: push.messageId })
+    // Mail that was shown before is no failure to its sender, and no news to its reader: its receipt was lost, or the broker repeats itself.
+    if (push.mail && reason === 'replayed') {
+      this.#o.receipts.surfaced(push.messageId)
+      return
+    }
+    this.#o.receipts.failed(push.messageId, reason)
     const from = fingerprint(push.senderPubkey)
     this.#o.events.emit('refused', {
       id: push.messageId,

@@ -94,7 +94,9 @@ function nearest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
   if (issue.code !== 'invalid_union') return issue
   const inner = issue.errors.flat()
   const best = inner.find((i) => i.code === 'too_big') ?? inner.find((i) => i.code !== 'invalid_type')
-  return best ? { ...best, path: [...issue.path, ...best.path] } : issue
+  if (best) return { ...best, path: [...issue.path, ...best.path] }
+  const expected = new Set(inner.flatMap((i) => (i.code === 'invalid_type' ? [i.expected] : [])))
+  return { ...issue, message: `Invalid input: expected ${[...expected].join(' or ')}` }
 }
 
 /** The `error` frame for a caught value; what is not a MeshError becomes `internal` and says nothing of the cause. */

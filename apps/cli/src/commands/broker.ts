@@ -26,7 +26,10 @@ export async function broker(
 /** The settings, then each service that they name. Throws when one does not answer. */
 async function checked(context: Context, output: Output, config: Config): Promise<void> {
   const checks = await tryServices(config, context.clock)
-  output.result({ json: { ...shown(config), checks }, text: [JSON.stringify(shown(config), null, 2), ...checks.map(lineOf)] })
+  const { rates, ...settings } = shown(config)
+  // Forty lines that nobody has changed hide the others.
+  const said = { ...settings, rates: context.env['RATES'] === undefined ? 'as in the documentation' : rates }
+  output.result({ json: { ...shown(config), checks }, text: [JSON.stringify(said, null, 2), ...checks.map(lineOf)] })
   const failed = checks.filter(({ ok }) => !ok).map(({ part }) => part)
   if (failed.length > 0) throw new Failure('not_answering', `does not answer: ${failed.join(', ')}`)
 }
@@ -35,8 +38,22 @@ async function copied(output: Output, config: Config, { backup, restore }: { bac
   if (backup !== undefined && restore !== undefined) throw new Failure('usage', '--backup and --restore are two commands')
   const file = backup ?? restore ?? ''
   const copy = await import('@claudemesh/broker-app/backup')
-  const rows = await withStore(config, bundledMigrations(), (db) => (backup === undefined ? copy.restore(db, file) : copy.backUp(db, file)))
+  const rows = await withStore(config, bundledMigrations(), (db) => (backup === undefined ? copy.restore(db, file) : copy.backUp(db, file))).catch(
+    explainFile(file),
+  )
   output.result({ json: { file, rows }, text: `${rows} rows ${backup === undefined ? 'from' : 'in'} ${file}` })
+}
+
+const fileFaults: Record<string, string> = {
+  EEXIST: 'exists already, and a backup replaces nothing; choose another name',
+  ENOENT: 'is not there, or its folder is not; see the path',
+  EISDIR: 'is a folder; name a file',
+  EACCES: 'may not be opened by this user; see its permissions',
+}
+
+const explainFile = (file: string) => (cause: NodeJS.ErrnoException) => {
+  const fault = cause.path === file ? fileFaults[cause.code ?? ''] : undefined
+  throw fault === undefined ? cause : new Failure('bad_file', `${file} ${fault}`, { cause })
 }
 
 function settings(context: Context): Config {

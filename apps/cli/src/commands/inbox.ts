@@ -5,6 +5,7 @@ import { pickMesh } from '../home/meshes.ts'
 import { parsePersona } from '../launch/persona.ts'
 import { plainText, type Output } from '../output.ts'
 import { connectMesh } from '../session/connect.ts'
+import { untilClosed } from '../session/until-closed.ts'
 import { StopSignal } from '../until-stopped.ts'
 
 export interface InboxFlags {
@@ -24,40 +25,30 @@ export async function inbox(context: Context, output: Output, flags: InboxFlags)
     output.note(`listening in ${entry.slug} as ${persona.name} (${mesh.me.fingerprint})`)
     const off = mesh.on('refused', (refused) => output.note(refused.notice))
     using stop = new StopSignal()
-    await Promise.race([flags.follow ? follow(mesh, output) : once(mesh, output), stop.stopped])
+    await Promise.race([untilClosed(mesh, output), stop.stopped, shown(mesh, output, flags.follow === true)])
     off()
   } finally {
     await mesh.close({ bye: true })
   }
 }
 
-/** Ends only when the session is closed against our will. */
-function follow(mesh: Mesh, output: Output): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    mesh.on('message', () => print(mesh, output))
-    mesh.on('connection', (state) => {
-      if (state.phase === 'closed') reject(state.reason)
-      else if (state.phase === 'waiting') output.note(`connection lost (${state.cause.message}); trying again`)
-    })
-    print(mesh, output)
-  })
-}
-
-function once(mesh: Mesh, output: Output): Promise<void> {
-  return new Promise((resolve) => {
-    const show = () => {
-      if (print(mesh, output) > 0) resolve()
-    }
+/** Shows what comes; ends after the first messages unless it follows. */
+function shown(mesh: Mesh, output: Output, follow: boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const show = () => void print(mesh, output).then((any) => any && !follow && resolve(), reject)
     mesh.on('message', show)
     show()
   })
 }
 
-function print(mesh: Mesh, output: Output): number {
+/** What nobody reads, because the reader of a pipe has gone, does not count as shown. */
+async function print(mesh: Mesh, output: Output): Promise<boolean> {
   const messages = mesh.inbox.drain()
-  for (const message of messages) output.result({ json: message, text: lines(output, message) })
-  mesh.surfaced(messages)
-  return messages.length
+  for (const message of messages) {
+    await output.taken({ json: message, text: lines(output, message) })
+    mesh.surfaced([message])
+  }
+  return messages.length > 0
 }
 
 function lines(output: Output, message: ReceivedMessage): string[] {
@@ -68,5 +59,6 @@ function lines(output: Output, message: ReceivedMessage): string[] {
     ...plainText(message.text)
       .split('\n')
       .map((line) => `  ${line}`),
+    ...(message.files ?? []).map(({ id, name, size }) => `  file ${plainText(name)}, ${size} bytes: ${id}`),
   ]
 }

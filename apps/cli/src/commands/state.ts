@@ -8,6 +8,7 @@ import { pickMesh } from '../home/meshes.ts'
 import { parsePersona } from '../launch/persona.ts'
 import { columns, plainText, type Output, type Result } from '../output.ts'
 import { connectMesh, withMesh } from '../session/connect.ts'
+import { untilClosed } from '../session/until-closed.ts'
 import { StopSignal } from '../until-stopped.ts'
 
 export type StateAction = 'get' | 'set' | 'list' | 'delete' | 'watch'
@@ -65,7 +66,7 @@ async function remove(mesh: Mesh, key: string, { ifVersion }: StateFlags): Promi
 async function list(mesh: Mesh, prefix: string): Promise<Result> {
   const { entries, refused } = await mesh.state.list({ prefix })
   const rows = columns(
-    entries.map((entry) => [plainText(entry.key), oneLine(entry.value), `v${entry.version}`, writer(entry), new Date(entry.at).toISOString()]),
+    entries.map((entry) => [plainText(entry.key), `v${entry.version}`, writer(entry), new Date(entry.at).toISOString(), oneLine(entry.value)]),
   )
   const warnings = refused.map(({ reason, message }) => `refused: ${reason}: ${plainText(message)}`)
   return { json: { entries, refused }, text: rows.length + warnings.length === 0 ? 'nothing is set' : [...rows, ...warnings] }
@@ -88,17 +89,12 @@ async function watch(context: Context, output: Output, pattern: string, flags: S
 function follow(mesh: Mesh, pattern: string, output: Output): Promise<never> {
   mesh.on('state', (change) => matchesKey(pattern, change.key) && print(change, output))
   mesh.on('stateRefused', ({ reason, message }) => output.note(`refused: ${reason}: ${plainText(message)}`))
-  return new Promise((_resolve, reject) => {
-    mesh.on('connection', (state) => {
-      if (state.phase === 'closed') reject(state.reason)
-      else if (state.phase === 'waiting') output.note(`connection lost (${state.cause.message}); trying again`)
-    })
-  })
+  return untilClosed(mesh, output)
 }
 
 function print(change: StateEntry & { readonly deleted: boolean }, output: Output): void {
   const what = change.deleted ? 'deleted' : oneLine(change.value)
-  output.result({ json: change, text: `${plainText(change.key)}  ${what}  v${change.version}  ${writer(change)}` })
+  output.result({ json: change, text: `${plainText(change.key)}  v${change.version}  ${writer(change)}  ${what}` })
 }
 
 /** JSON where it is JSON, otherwise the text itself. */
@@ -111,5 +107,9 @@ function parse(text: string): unknown {
 }
 
 const shown = (value: unknown) => plainText(typeof value === 'string' ? value : JSON.stringify(value, null, 2))
-const oneLine = (value: unknown) => plainText(JSON.stringify(value)).slice(0, 200)
+/** A long value is shown by its beginning: state get shows it whole. */
+const oneLine = (value: unknown) => {
+  const text = plainText(JSON.stringify(value))
+  return text.length <= 200 ? text : `${text.slice(0, 199).replace(/[\uD800-\uDBFF]$/, '')}…`
+}
 const writer = ({ by, verified }: StateEntry) => `${by.name}${verified ? '' : ' (unverified)'}`

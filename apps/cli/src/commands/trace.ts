@@ -1,5 +1,5 @@
 import type { KeptMessage, MessageStatus, Peer, RecipientStatus } from '@claudemesh/client'
-import { errors, isErrorCode, type MessageId, type SessionPubkey } from '@claudemesh/protocol'
+import { errors, isErrorCode, MeshError, type MessageId, type SessionPubkey } from '@claudemesh/protocol'
 import type { Context } from '../context.ts'
 import { loadConfig } from '../home/config.ts'
 import { pickMesh } from '../home/meshes.ts'
@@ -16,7 +16,7 @@ interface Step {
 export async function trace(context: Context, id: string, flags: { mesh?: string }): Promise<Result> {
   const entry = pickMesh(loadConfig(context.home), flags.mesh)
   const { status, peers } = await withOrWithoutBroker(context, entry, { name: entry.name, groups: [] }, async (mesh) => ({
-    status: await mesh.status(id as MessageId),
+    status: await mesh.status(id as MessageId).catch(unknownIn(entry.slug, id)),
     peers: new Map(mesh.peers().map((peer) => [peer.session, peer])),
   }))
   const recipients = status.recipients.map((one) => ({
@@ -37,6 +37,11 @@ export async function trace(context: Context, id: string, flags: { mesh?: string
       ]),
     ],
   }
+}
+
+const unknownIn = (slug: string, id: string) => (error: unknown) => {
+  if (!(error instanceof MeshError) || error.code !== 'not_found') throw error
+  throw new MeshError('not_found', `you sent no message ${id} in ${slug}, or its trace has been swept`, { cause: error })
 }
 
 /** What there is to say of a message that no broker has seen. */

@@ -13,7 +13,7 @@ export const defaultPort = 7717
 /** Serves an embedded broker until stopped; when one of this user's already runs, reports it and returns at once. */
 export async function up(context: Context, output: Output, options: UpOptions): Promise<void> {
   const running = findRunning(context.home)
-  if (running) return report(context, output, await reportOf(context, agree(running, options)), 'already runs')
+  if (running) return report(context, output, await reportOf(context, agree(context, running, options)), 'already runs')
   if (options.detach) return report(context, output, await startDetached(context, options), 'runs in the background')
   await serve(context, output, options)
 }
@@ -36,9 +36,11 @@ export function dataFolder(context: Context, data: string | undefined): string {
 }
 
 /** The running broker, if it is the one that was asked for. */
-function agree(running: Running, options: UpOptions): Running {
+function agree(context: Context, running: Running, options: UpOptions): Running {
   const conflict = options.port !== undefined && options.port !== 0 && options.port !== running.port
   if (conflict) throw new Failure('port_taken', `your broker already runs on port ${running.port}; stop it first: claudemesh down`)
+  if (options.data !== undefined && dataFolder(context, options.data) !== running.data)
+    throw new Failure('data_in_use', `your broker already runs on the data in ${running.data}; stop it first: claudemesh down`)
   return running
 }
 

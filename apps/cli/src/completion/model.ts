@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import type { Command, Help } from 'commander'
 
 /** What may be completed, read from the program itself. */
 export interface Completable {
@@ -26,15 +26,22 @@ export function completables(program: Command): Completable[] {
     .map((command) => ({
       name: command.name(),
       summary: command.description(),
-      options: help.visibleOptions(command).map((option) => ({
-        long: option.long ?? '',
-        short: option.short,
-        summary: option.description,
-        takesValue: option.required || option.optional,
-        values: option.argChoices ?? [],
-      })),
-      values: command.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
+      options: optionsOf(command, help),
+      values: [...command.commands.map((inner) => inner.name()), ...command.registeredArguments.flatMap((argument) => argument.argChoices ?? [])],
     }))
+}
+
+/** Those of a command and of the commands within it, each once. */
+function optionsOf(command: Command, help: Help): CompletableOption[] {
+  const all = [command, ...command.commands].flatMap((one) => help.visibleOptions(one))
+  const byFlag = new Map(all.map((option) => [option.long ?? '', option]))
+  return [...byFlag].map(([long, option]) => ({
+    long,
+    short: option.short,
+    summary: option.description,
+    takesValue: option.required || option.optional,
+    values: option.argChoices ?? [],
+  }))
 }
 
 /** The flags of a command as they are typed. */

@@ -4,6 +4,7 @@ import type { Context } from '../context.ts'
 import { loadConfig, type MeshEntry } from '../home/config.ts'
 import { findRunning } from '../local/runfile.ts'
 import { waitingFor } from '../commands/outbox.ts'
+import { awayRemedy } from '../session/away.ts'
 import { withMesh } from '../session/connect.ts'
 import { reach, type Reach } from '../session/reach.ts'
 import { fail, pass, warn, type Check } from './check.ts'
@@ -29,8 +30,7 @@ async function checkMesh(context: Context, entry: MeshEntry): Promise<Check[]> {
   const outbox = checkOutbox(context, entry)
   const broker = await reach(entry, () => context.clock.now())
   if (!broker.reachable) {
-    const remedy = entry.data === undefined ? 'ask who runs it, or check the network' : 'start it: claudemesh up --detach'
-    return [certificates, ...outbox, fail(`${entry.slug} broker`, `${entry.url} is away (${broker.reason})`, remedy)]
+    return [certificates, ...outbox, fail(`${entry.slug} broker`, `${entry.url} is away (${broker.reason})`, awayRemedy(entry))]
   }
   const answers = pass(`${entry.slug} broker`, `${entry.url} answers in ${broker.ms} ms${broker.version === undefined ? '' : `, version ${broker.version}`}`)
   return [certificates, ...outbox, answers, ...checkVersion(context, entry, broker), ...checkClock(entry, broker.clockOffset), await checkEntry(context, entry)]

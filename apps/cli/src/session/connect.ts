@@ -13,6 +13,7 @@ import { openOutbox } from '../home/outbox.ts'
 import { policyPin } from '../home/policy-pin.ts'
 import { statePin } from '../home/state-pin.ts'
 import type { Persona } from '../launch/persona.ts'
+import { explainAway } from './away.ts'
 import { identityOf } from './identity.ts'
 
 /** A persona, and what an earlier server of the session had made of it. */
@@ -22,7 +23,7 @@ type Extras = Partial<Pick<ConnectOptions, 'session' | 'persist' | 'log' | 'dial
 
 /** A session of this membership, with a key of its own unless `extras.session` brings one. */
 export async function connectMesh(context: Pick<Context, 'home' | 'clock'>, entry: MeshEntry, persona: Lasting, extras: Extras = {}): Promise<Mesh> {
-  return Mesh.connect(await optionsOf(context, entry, persona, extras))
+  return Mesh.connect(await optionsOf(context, entry, persona, extras)).catch(explainAway(entry))
 }
 
 /** A session that only seals: what it sends waits in the outbox. */

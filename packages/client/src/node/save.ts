@@ -58,7 +58,7 @@ async function refuseExisting(path: string): Promise<void> {
     () => true,
     () => false,
   )
-  if (there) throw new MeshError('file_exists', `${path} exists already; choose another name, or ask to overwrite it`)
+  if (there) throw new MeshError('file_exists', `${path} exists already; choose another name, or replace it with overwrite`)
 }
 
 /** Gives the finished part its name, which replaces a link and never follows it. */
