@@ -147,7 +147,9 @@ export class Writer {
       this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: causeOf(error) })
       const away = storeFailure(error)
       // What their senders sent after them would overtake them.
-      if (away) done.push(...this.#lanes.takeOf(entries))
+      const behind = away ? this.#lanes.takeOf(entries) : []
+      this.#early.taken(behind)
+      done.push(...behind)
       const outcome = away ?? (error instanceof Error ? error : new Error(String(error)))
       for (const entry of done) entry.settled(outcome)
     } finally {
