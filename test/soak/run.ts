@@ -19,6 +19,8 @@ export interface SoakOptions {
   readonly rate: number
   /** The share of what the broker takes beside them that is offered as well; 0 for none. */
   readonly load: number
+  /** Brokers on one store, behind one address. */
+  readonly nodes: number
   readonly folder: string
 }
 
@@ -49,13 +51,13 @@ const allowed = { left: 24 * MB, leftByLoad: 24 * MB, perMinute: 1 * MB }
 
 /** Sessions come, write and leave for some minutes; then all leave, and nothing of them may remain. */
 export async function soak(options: SoakOptions, say: (line: string) => void): Promise<Soaked> {
-  const { minutes, sessions, rate, folder } = options
+  const { minutes, sessions, rate, nodes, folder } = options
   const dice = new Dice(options.seed)
-  await using service = await Service.start({ nodes: 1, store: 'postgres', folder, durable: options.load > 0 })
+  await using service = await Service.start({ nodes, store: 'postgres', folder, durable: options.load > 0 })
   await using rows = new Rows(service.store)
-  const slot = service.slots[0] as Slot
+  const { slots } = service
   const meshes = await made(service.url, Math.ceil(sessions / perMesh))
-  const before = await slot.measure()
+  const before = await measured(slots)
   say(`before: ${shown(before)}`)
 
   const tally: Tally = { came: 0, sent: 0, shown: 0, refused: 0 }
@@ -67,12 +69,12 @@ export async function soak(options: SoakOptions, say: (line: string) => void): P
   const loading = generator && offer(generator, service, around.here, options, { start, load, say })
   const samples: Measured[] = []
   const moments: Moment[] = []
-  const sampling = sample(slot, end, async (measured) => {
-    samples.push(measured)
+  const sampling = sample(slots, end, async (now) => {
+    samples.push(now)
     if (minutes >= long && samples.length % 6 !== 0) return
     const at = Math.round((Date.now() - start) / 1000)
     const counted = load.offered ? await generator?.count() : undefined
-    const moment = { at, sessions: around.here.size, guests: { ...tally }, measured, stored: await rows.stored(), ...(counted ? { load: counted } : {}) }
+    const moment = { at, sessions: around.here.size, guests: { ...tally }, measured: now, stored: await rows.stored(), ...(counted ? { load: counted } : {}) }
     moments.push(moment)
     for (const line of lines(moment)) say(line)
   })
@@ -82,15 +84,15 @@ export async function soak(options: SoakOptions, say: (line: string) => void): P
   if (left) say(loadShown(left.counted))
 
   await wait(around.vanished ? letGo.late : letGo.soon)
-  const after = await slot.measure()
+  const after = await measured(slots)
   say(`after: ${shown(after)}`)
   const wrong = Object.entries(left?.wrong ?? {}).map(([what, n]) => `${what}, ${n} times`)
-  const found = [...wrong, ...(await slot.check()), ...(await rows.left(around.vanished ?? [])), ...leftOver(before, after, options)]
+  const found = [...wrong, ...(await inconsistent(slots)), ...(await rows.left(around.vanished ?? [])), ...leftOver(before, after, options)]
   if (tally.sent === 0 || tally.shown === 0) found.push('nobody wrote, or nobody read')
   if (left && !moments.some((moment) => (moment.load?.acked ?? 0) > 0)) found.push('no load was taken')
   const slope = slopes(samples)
   say(`in the second half the heap grew by ${inMB(slope.heap)} MB per minute, rss by ${inMB(slope.rss)} MB`)
-  if (minutes >= long && slope.heap > allowed.perMinute) found.push(`the heap grows by ${inMB(slope.heap)} MB per minute`)
+  if (minutes >= long && slope.heap > nodes * allowed.perMinute) found.push(`the heap grows by ${inMB(slope.heap)} MB per minute`)
   return { found, capacity: load.capacity, moments, slope }
 }
 
@@ -130,19 +132,31 @@ async function offer(generator: Generator, service: Service, here: ReadonlySet<G
   load.offered = true
 }
 
-async function sample(slot: Slot, end: number, take: (measured: Measured) => Promise<void>): Promise<void> {
+async function sample(slots: readonly Slot[], end: number, take: (measured: Measured) => Promise<void>): Promise<void> {
   while (Date.now() + sampleEvery < end) {
     await wait(sampleEvery)
-    await take(await slot.measure())
+    await take(await measured(slots))
   }
 }
 
-function leftOver(before: Measured, after: Measured, { load }: SoakOptions): string[] {
+/** What all brokers use together. */
+async function measured(slots: readonly Slot[]): Promise<Measured> {
+  const all = await Promise.all(slots.map((slot) => slot.measure()))
+  const sum = (of: keyof Measured) => all.reduce((total, one) => total + one[of], 0)
+  return { rss: sum('rss'), heapUsed: sum('heapUsed'), timers: sum('timers'), sockets: sum('sockets') }
+}
+
+async function inconsistent(slots: readonly Slot[]): Promise<string[]> {
+  const found = await Promise.all(slots.map((slot) => slot.check()))
+  return found.flatMap((sentences, i) => (slots.length === 1 ? sentences : sentences.map((sentence) => `node ${i}: ${sentence}`)))
+}
+
+function leftOver(before: Measured, after: Measured, { load, nodes }: SoakOptions): string[] {
   const heap = after.heapUsed - before.heapUsed
   return [
-    ...(after.sockets > before.sockets + pool ? [`${after.sockets - before.sockets} more sockets are open than before`] : []),
-    ...(after.timers > before.timers + pool ? [`${after.timers - before.timers} more timers run than before`] : []),
-    ...(heap > allowed.left + (load > 0 ? allowed.leftByLoad : 0) ? [`${inMB(heap)} MB more are in use than before`] : []),
+    ...(after.sockets > before.sockets + nodes * pool ? [`${after.sockets - before.sockets} more sockets are open than before`] : []),
+    ...(after.timers > before.timers + nodes * pool ? [`${after.timers - before.timers} more timers run than before`] : []),
+    ...(heap > nodes * (allowed.left + (load > 0 ? allowed.leftByLoad : 0)) ? [`${inMB(heap)} MB more are in use than before`] : []),
   ]
 }
 
