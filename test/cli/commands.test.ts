@@ -100,6 +100,17 @@ describe('without what it needs, a command ends with 1, one line and the remedy'
   })
 })
 
+test('an id may begin with a dash, and is no option for that', async () => {
+  const dashed = `-h${'A'.repeat(20)}`
+  for (const args of [
+    ['trace', dashed],
+    ['forget', dashed, '--mesh', 'local'],
+    ['revoke', '-yAbc123'],
+  ])
+    expect(await machine.refusal(args)).toMatchObject({ exit: 1, code: 'not_found' })
+  expect(await machine.refusal(['remove', '--yes', dashed])).toMatchObject({ exit: 1, code: 'unknown_target' })
+})
+
 describe('the production broker', () => {
   let env: { STORE_URL: string }
   beforeAll(async () => {

@@ -232,6 +232,17 @@ describe('meshes', () => {
     server.close()
   })
 
+  test('of an older protocol, a broker of this user is started anew', async () => {
+    const server = createServer((_request, response) => response.end(JSON.stringify({ protocol: contractVersion - 1 }))).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    await using machine = await member()
+    rewrite(machine, /127\.0\.0\.1:\d+/, `127.0.0.1:${(server.address() as AddressInfo).port}`)
+    rewrite(machine, /"role":/, '"data": "/nowhere", "role":')
+    expect((await examine(machine)).of('local broker version')).toMatchObject({ remedy: 'start it anew: claudemesh down, then claudemesh up --detach' })
+    server.closeAllConnections()
+    server.close()
+  })
+
   test('the version of a broker is told', async () => {
     await using machine = await member()
     expect((await examine(machine)).of('local broker')).toMatchObject({ level: 'pass', says: expect.stringContaining('version 0.1.0') })

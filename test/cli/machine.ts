@@ -27,6 +27,8 @@ export interface RunOptions {
   /** Leaves stdin open for more. */
   readonly open?: boolean
   readonly cwd?: string
+  /** Milliseconds by which this machine's clock is ahead. */
+  readonly ahead?: number
 }
 
 /** One user's home folder, in which real CLI processes run. Disposing ends what they left in the background. */
@@ -62,10 +64,11 @@ export class Machine implements AsyncDisposable {
   async run(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
     const stdout = new Sink()
     const stderr = new Sink()
-    const { env = {}, cwd = this.project, input = '' } = options
+    const { env = {}, cwd = this.project, input = '', ahead = 0 } = options
+    const clock = { ...systemClock, now: () => systemClock.now() + ahead }
     const stdin = Readable.from([input])
     const place = { env: { PATH: process.env['PATH'], ...env }, cwd, home: this.home, node: process.execPath, script: cli, version: '0.1.0' }
-    const code = await run({ ...place, clock: systemClock, stdin, stdout, stderr, tellParent: () => {} }, args)
+    const code = await run({ ...place, clock, stdin, stdout, stderr, tellParent: () => {} }, args)
     return { code, signal: null, out: stdout.text, err: stderr.text }
   }
 

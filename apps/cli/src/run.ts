@@ -7,7 +7,7 @@ import { makeProgram } from './program.ts'
 /** Runs one command line and answers its exit code: 0, 1 failed with one line on stderr, 2 wrong usage. */
 export async function run(context: Context, argv: readonly string[]): Promise<number> {
   const end = argv[0] === 'launch' ? argv.indexOf('--') : -1
-  const own = end < 0 ? argv : argv.slice(0, end)
+  const own = idsLast(end < 0 ? argv : argv.slice(0, end))
   const claudeArgs = end < 0 ? [] : argv.slice(end + 1)
   let exitCode = 0
   try {
@@ -16,6 +16,16 @@ export async function run(context: Context, argv: readonly string[]): Promise<nu
   } catch (error) {
     return report(context, error, own.includes('--json'))
   }
+}
+
+const namedById: ReadonlySet<string | undefined> = new Set(['trace', 'forget', 'revoke', 'remove', 'verify'])
+const dashedId = /^-[^-][\w-]{4,}$/
+
+/** One id in 64 begins with a dash, and is no option for that. */
+function idsLast(argv: readonly string[]): readonly string[] {
+  const ids = argv.filter((arg) => dashedId.test(arg))
+  if (ids.length === 0 || argv.includes('--') || !namedById.has(argv[0])) return argv
+  return [...argv.filter((arg) => !dashedId.test(arg)), '--', ...ids]
 }
 
 /** Says what went wrong in one line, as JSON where that was asked for, and answers the exit code. */

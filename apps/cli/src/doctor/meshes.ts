@@ -64,8 +64,8 @@ function checkClock({ slug }: MeshEntry, offset: number | undefined): Check[] {
 function checkVersion({ version }: Context, entry: MeshEntry, broker: Reach): Check[] {
   const check = `${entry.slug} broker version`
   if (broker.protocol !== undefined && broker.protocol !== contractVersion) {
-    const newer = broker.protocol > contractVersion
-    const remedy = newer ? 'update claudemesh: npm install -g claudemesh' : 'ask who runs it to update it'
+    const older = entry.data === undefined ? 'ask who runs it to update it' : 'start it anew: claudemesh down, then claudemesh up --detach'
+    const remedy = broker.protocol > contractVersion ? 'update claudemesh: npm install -g claudemesh' : older
     return [fail(check, `it speaks version ${broker.protocol} of the protocol, this claudemesh version ${contractVersion}`, remedy)]
   }
   if (broker.version === undefined || broker.version === version || entry.data !== undefined) return []
