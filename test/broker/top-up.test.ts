@@ -3,6 +3,7 @@ import { defaultRates } from '@claudemesh/broker'
 import { limits } from '@claudemesh/protocol'
 import { expect, inject, test } from 'vitest'
 import { postgresUrl } from '../harness/postgres.ts'
+import { slowInserts } from './slow-inserts.ts'
 import { b64u, testBroker, TestMesh, type Frame, type Peer } from './kit.ts'
 
 const pushes = (peer: Peer, id: unknown) => peer.wire.seen.filter((frame) => frame.type === 'push' && frame['messageId'] === id)
@@ -25,28 +26,6 @@ async function four(options: Parameters<typeof testBroker>[1] = {}) {
 const packed = (...peers: Peer[]) =>
   Buffer.concat(peers.map(({ session }) => session.publicKey).map((key) => Buffer.from(key, 'base64url'))).toString('base64url')
 const more = (messageId: unknown, ...peers: Peer[]) => ({ type: 'send_more', messageId, to: packed(...peers), wraps: b64u(88 * peers.length) })
-
-/** The store keeps whoever inserts messages waiting, until the function given back is called. */
-async function slowInserts(url: string): Promise<{ waits: () => Promise<void>; release: () => Promise<void> }> {
-  const sql = postgres(url, { max: 2, onnotice: () => {} })
-  const held = Promise.withResolvers<void>()
-  const locked = Promise.withResolvers<void>()
-  const locking = sql.begin(async (tx) => {
-    await tx`lock table mesh.message in share mode`
-    locked.resolve()
-    await held.promise
-  })
-  await locked.promise
-  const waits = async () => {
-    while ((await sql`select 1 from pg_locks where not granted and relation = 'mesh.message'::regclass`).length === 0);
-  }
-  const release = async () => {
-    held.resolve()
-    await locking
-    await sql.end()
-  }
-  return { waits, release }
-}
 
 test('a recipient who was added and surfaces the message at once, while the store is busy with other messages, has surfaced it', async () => {
   await using t = await four()
