@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { request } from 'node:http'
+import type { Meter } from '@claudemesh/broker'
 import type { Blob } from '@claudemesh/broker/ports'
 import { sessionKey } from '@claudemesh/crypto'
 import { openBlob } from '@claudemesh/drivers'
@@ -400,6 +402,38 @@ test('a storage that fails in the middle is named at once, keeps what is safe, a
   expect(await put(alice, id, object.subarray(offset), offset)).toMatchObject({ status: 200, body: { offset: object.length } })
   await alice.wire.ask({ type: 'finish_file', fileId: id, record: record() })
   expect((await get(alice, id)).body).toEqual(object)
+})
+
+test('an upload that is cut after more than an hour goes on where it was: only one that nobody goes on with is given up', async () => {
+  await using blob = await openBlob('file:')
+  const [came, cut] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const meter: Meter = { count: (name) => (name === 'blob_bytes' ? came.resolve() : undefined), observe: () => {} }
+  await using broker = await testBroker('pglite:', { blob, meter, log: (_, event) => (event === 'upload_cut' ? cut.resolve() : undefined) })
+  const mesh = await new TestMesh(broker.url, broker.clock).create()
+  await using alice = await mesh.peer('Alice')
+  const [id, forgotten, size] = [fileId(), fileId(), 3_000_000]
+  const announce = (fileId: string) => alice.wire.ask({ type: 'upload_file', fileId, kind: 'shared', size })
+  const minute = async () => {
+    broker.clock.advance(60_000)
+    // Answered by the store, after what it was asked before.
+    await alice.wire.ask({ type: 'file_status', fileId: id })
+  }
+  await announce(id)
+  const path = `/v1/file/${id}?offset=0`
+  const headers = { authorization: authorization(alice, 'PUT', path, { body: Buffer.alloc(size) }), 'content-length': size }
+  const uploading = request(broker.url.replace('ws:', 'http:') + path, { method: 'PUT', headers })
+  uploading.on('error', () => {})
+  uploading.write(randomBytes(size / 2))
+  await came.promise
+  for (let passed = 0; passed < 90; passed++) {
+    if (passed === 35) await announce(forgotten)
+    await minute()
+  }
+  uploading.destroy()
+  await cut.promise
+  while ((await announce(forgotten)).type === 'upload') await minute()
+  const { offset } = await announce(id)
+  expect(offset).toBe(size / 2)
 })
 
 /** Passes a megabyte on, then throws the next fault, if there is one left. */

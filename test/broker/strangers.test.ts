@@ -201,3 +201,20 @@ describe('a flood of hellos that are not signed by whom they name', () => {
     await broker[Symbol.asyncDispose]()
   })
 })
+
+test.each([
+  ['another path', upgrade('198.51.100.7').replace('/ws', '/elsewhere'), '404'],
+  ['a page of a foreign origin', upgrade('198.51.100.7').replace('host: x', 'host: x\r\norigin: https://evil.example'), '403'],
+])(
+  'who asks for a WebSocket at %s, is refused, and never closes, keeps no socket of the broker, and cannot keep it from going down',
+  async (_, ask, status) => {
+    const { broker } = await at()
+    const socket = connect({ port: broker.port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.write(ask)
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    expect(answer.toString()).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    // It ends when no socket is left.
+    await broker[Symbol.asyncDispose]()
+    socket.destroy()
+  },
+)

@@ -11,6 +11,7 @@ import {
   type RecipientPubkey,
   type SessionPubkey,
 } from '@claudemesh/protocol'
+import { causeOf } from './cause.ts'
 import type { Kernel } from './kernel.ts'
 import type { Mesh } from './mesh.ts'
 import type { Blob, BlobKey } from './ports.ts'
@@ -87,6 +88,30 @@ export async function uploadOf({ db }: Kernel, mesh: MeshId, session: SessionPub
     .where(and(eq(file.meshId, mesh), eq(file.id, id), eq(file.uploadedBySession, session), isNull(file.deletedAt)))
   if (!row) throw new MeshError('not_found')
   return row
+}
+
+/** While this lasts, and for an hour after it, an upload is not given up, by no node's sweep. */
+export function goingOn({ db, clock, log }: Pick<Kernel, 'db' | 'clock' | 'log'>, { meshId, id }: FileRow): AsyncDisposable {
+  const putOff = async () => {
+    await db
+      .update(file)
+      .set({ expiresAt: clock.now() + times.uploadLife })
+      .where(and(eq(file.meshId, meshId), eq(file.id, id), isNull(file.finishedAt)))
+  }
+  let cancel = () => {}
+  const again = () => {
+    cancel = clock.after(times.uploadLife / 4, () => {
+      putOff().catch((error: unknown) => log('error', 'store_failed', { what: 'upload', cause: causeOf(error) }))
+      again()
+    })
+  }
+  again()
+  return {
+    [Symbol.asyncDispose]: async () => {
+      cancel()
+      await putOff()
+    },
+  }
 }
 
 /** A finished file that this session may download. Throws `not_found`, whatever the reason. */

@@ -33,13 +33,13 @@ export class Limiter {
     this.#rates = rates
   }
 
-  /** Takes one unit of a request. Throws `rate_limited`. */
-  spend(who: Spender, now: number, kind: Kind): void {
+  /** Takes the units of a request. Throws `rate_limited`. */
+  spend(who: Spender, now: number, kind: Kind, units = 1): void {
     const rates = this.#rates
     if (!rates) return
     const account = this.#accountOf(who)
-    check(account, rates, kind, 1, now)
-    take(account, kind, 1)
+    check(account, rates, kind, units, now)
+    take(account, kind, units)
   }
 
   /** Takes the units of a message, all or none. Throws `rate_limited`. */

@@ -29,6 +29,8 @@ export async function listen(port: number, host: string, door: Door): Promise<Se
     const refusal = refusalOf(request, door)
     if (refusal !== undefined) {
       door.log('info', 'upgrade_refused', { status: refusal })
+      // The server has let go of this socket: one that is only ended stays for as long as its other end likes.
+      socket.once('finish', () => socket.destroy())
       socket.end(`HTTP/1.1 ${refusal}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
       return
     }

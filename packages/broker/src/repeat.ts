@@ -17,7 +17,8 @@ export async function repeatedAck(
     .select()
     .from(message)
     .where(and(eq(message.meshId, mesh.id), eq(message.id, id)))
-  if (!known) throw new MeshError('internal')
+  // The attempt before was not stored, and recipients may have been pushed it: it is to come again, as it was.
+  if (!known) throw new MeshError('storage_unavailable')
   const same = known.nonce === sent.nonce && known.priority === sent.priority && known.targetSpec === sent.targetSpec && known.ciphertext === sent.body
   if (!same) {
     // The batch wrote deliveries under this id before it was known to be taken; they bear the time of this attempt.

@@ -48,6 +48,8 @@ export interface IncomingOptions {
   arrived(message: ReceivedMessage, policyMark: InnerMessage['pv']): void
   /** A peer says, sealed, what became of messages of ours. */
   proven(proof: Proof, by: SessionPubkey, at: number): void
+  /** There was no room for pushes, and now there is: those that the broker keeps are to come again. */
+  missed(): void
 }
 
 /** Shown ids are what keeps a lying broker from replaying to the next process of this session. */
@@ -63,6 +65,7 @@ export class Incoming {
   readonly #seen = new Set<MessageId>()
   readonly #shown: Set<MessageId>
   #ready = false
+  #missed = false
 
   constructor(options: IncomingOptions) {
     this.#o = options
@@ -77,9 +80,12 @@ export class Incoming {
     this.pump()
   }
 
-  /** Takes a push in; what does not fit stays with the broker, which sends it again. */
+  /** Takes a push in; what does not fit stays with the broker, which is asked for it once there is room. */
   take(push: Push): void {
-    if (this.#held.length >= limits.queuedPerSession * 2) return
+    if (this.#held.length >= limits.queuedPerSession * 2) {
+      this.#missed = true
+      return
+    }
     this.#held.push(push)
     this.pump()
   }
@@ -88,9 +94,19 @@ export class Incoming {
   pump(): void {
     while (this.#ready && this.#o.inbox.size < limits.queuedPerSession) {
       const push = this.#held.shift()
-      if (!push) return
+      if (!push) {
+        this.#recover()
+        return
+      }
       this.#receive(push)
     }
+  }
+
+  #recover(): void {
+    if (!this.#missed) return
+    this.#missed = false
+    this.#o.log('info', 'pushes_missed')
+    this.#o.missed()
   }
 
   stop(): void {

@@ -166,6 +166,8 @@ export class Mesh implements AsyncDisposable {
       attached: (attachments) => this.files.attached(attachments),
       arrived: (message, mark) => this.#arrived(message, mark),
       proven: (proof, by, at) => rungsProven({ outgoing: this.#outgoing, events: this.#events }, proof, by, at),
+      // On a new connection the broker begins with its queue.
+      missed: () => this.#connection.redial(),
     })
     this.#takeEvents()
   }

@@ -2,14 +2,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { finished } from 'node:stream/promises'
 import { verifyHttp, type HttpMethod } from '@claudemesh/crypto'
 import { MeshError, release, times, type FileId } from '@claudemesh/protocol'
-import { and, eq } from 'drizzle-orm'
 import { codeOf } from '../asked.ts'
-import { blobOf, downloaded, placeOf, readableFile, uploadOf, type FileRow } from '../files.ts'
+import { blobOf, downloaded, goingOn, placeOf, readableFile, uploadOf, type FileRow } from '../files.ts'
 import type { Kernel } from '../kernel.ts'
 import type { Mesh } from '../mesh.ts'
 import type { Presence } from '../presence.ts'
 import { takeOnce } from '../signed-requests.ts'
-import { file } from '../tables.ts'
 import type { Span } from '../tracing.ts'
 import { guards, reply, replyError } from './reply.ts'
 
@@ -71,16 +69,13 @@ async function take(kernel: Kernel, { mesh, me }: Caller, request: IncomingMessa
   using _ = kernel.transfers.moving(mesh.id, id)
   const safe = await append(kernel, row, offset, request, response)
   if (safe === undefined) return 0
-  await kernel.db
-    .update(file)
-    .set({ expiresAt: kernel.clock.now() + times.uploadLife })
-    .where(and(eq(file.meshId, mesh.id), eq(file.id, id)))
   reply(response, 200, { offset: safe })
   return safe - offset
 }
 
 /** What is safe after all that came; undefined when that was answered already, or nobody waits for the answer. */
 async function append(kernel: Kernel, row: FileRow, offset: number, request: IncomingMessage, response: ServerResponse): Promise<number | undefined> {
+  await using _ = goingOn(kernel, row)
   try {
     return await blobOf(kernel).append(placeOf(row), row.sizeBytes, offset, piecesOf(kernel, request))
   } catch (error) {
