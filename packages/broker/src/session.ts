@@ -22,6 +22,7 @@ export interface Host {
 const missedPings = 3
 // Whoever does not answer a close is cut.
 const patience = 5_000
+
 /** One connection: greeting → ready → draining → closed. Its frames are handled in order, and no failure leaves it. */
 export class Session {
   readonly #kernel: Kernel
