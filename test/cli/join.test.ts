@@ -33,6 +33,10 @@ describe('an invite', () => {
     expect(await founder.json(['invites'])).toMatchObject({ invites: expect.arrayContaining([expect.objectContaining({ used: 1, max: 1 })]) })
   })
 
+  test('to a broker of this machine says that no other machine can use it', async () => {
+    expect((await founder.run(['invite'])).out).toMatch(/\nthe link leads to this machine alone; .*claudemesh create/)
+  })
+
   test('comes from stdin with -, the whole printed command included', async () => {
     await using other = fresh()
     expect(await other.json(['join', '-'], { input: `claudemesh join ${await freshLink()}\n` })).toMatchObject({ slug: 'local' })

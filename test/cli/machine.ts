@@ -27,6 +27,8 @@ export interface RunOptions {
   /** Leaves stdin open for more. */
   readonly open?: boolean
   readonly cwd?: string
+  /** Lets the process tell its parent how it goes. */
+  readonly ipc?: boolean
   /** Milliseconds by which this machine's clock is ahead. */
   readonly ahead?: number
 }
@@ -54,7 +56,13 @@ export class Machine implements AsyncDisposable {
   start(args: readonly string[], options: RunOptions = {}): Running {
     const inherited = Object.entries(process.env).filter(([name]) => !/^(ANTHROPIC_|CLAUDE|INIT_CWD|npm_|VITEST|NODE_OPTIONS|FORCE_COLOR)/.test(name))
     const env = { ...Object.fromEntries(inherited), NO_COLOR: '1', CLAUDEMESH_HOME: this.home, ...options.env }
-    const running = new Running(spawn(process.execPath, [cli, ...args], { cwd: options.cwd ?? this.project, env }))
+    const running = new Running(
+      spawn(process.execPath, [cli, ...args], {
+        cwd: options.cwd ?? this.project,
+        env,
+        stdio: ['pipe', 'pipe', 'pipe', ...(options.ipc ? ['ipc' as const] : [])],
+      }),
+    )
     if (!options.open) running.end(options.input)
     this.#running.add(running)
     return running
@@ -95,7 +103,7 @@ export class Machine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.run(['down'])
-    for (const running of this.#running) await running.stop()
+    for (const running of this.#running) if (running.child.exitCode === null) await running.stop()
     rmSync(this.folder, { recursive: true, force: true })
   }
 }

@@ -39,6 +39,17 @@ test('policy shows version, epoch, forms and who signed; rotate begins another e
   expect((await founder.run(['status'])).out).toContain('epoch 2; state, memory and files sealed')
 })
 
+test('what was remembered in one form is not searched in the other, and is there again afterwards', async () => {
+  const recall = async () => (await founder.json<{ memories: { content: string }[] }>(['recall', 'quince'])).memories.map(({ content }) => content)
+  await founder.run(['remember', 'quince, sealed'])
+  await policy('--set', 'memory=plain')
+  expect(await recall()).toEqual([])
+  await founder.run(['remember', 'quince, plain'])
+  expect(await recall()).toEqual(['quince, plain'])
+  await policy('--set', 'memory=sealed')
+  expect(await recall()).toEqual(['quince, sealed'])
+})
+
 test('policy --set changes the forms, files excepted', async () => {
   expect((await policy('--set', 'memory=plain', '--set', 'state=plain')).allow).toMatchObject({ memory: 'plain', state: 'plain', files: 'sealed' })
   expect((await founder.run(['status'])).out).toContain('state plain, memory plain, files sealed')

@@ -45,6 +45,19 @@ test('in the foreground it serves until Ctrl-C and ends with 0', async () => {
   expect((await serving.stop('SIGINT')).code).toBe(0)
 })
 
+test('in the background it goes on when who started it does not wait', async () => {
+  await using machine = await machineWithStore()
+  const serving = machine.start(['up', '--port', '0'], { ipc: true })
+  serving.child.disconnect()
+  await serving.printed(/serves until Ctrl-C/)
+  expect(await machine.json(['status'])).toMatchObject({ meshes: [{ reachable: true }] })
+  // Node says no close of a process from whom its parent disconnected.
+  const exit = once(serving.child, 'exit')
+  serving.child.kill('SIGINT')
+  expect(await exit).toEqual([0, null])
+  expect(serving.err).toBe('')
+})
+
 test('the mesh, its members and its port may change hands: after kill -9 the next up carries on', async () => {
   await using machine = await machineWithStore()
   const serving = machine.start(['up', '--port', '0', '--json'])

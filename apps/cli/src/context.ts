@@ -37,7 +37,8 @@ export function systemContext(script: string, version: string): Context {
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
-    tellParent: (word) => void process.send?.(word),
+    // A parent that did not wait, or is gone, need not be told; without a callback that would be an error of this process.
+    tellParent: (word) => process.connected && void process.send?.(word, () => {}),
   }
 }
 

@@ -27,9 +27,16 @@ export async function invite(context: Context, flags: InviteFlags): Promise<Resu
   const uses = made.max === 1 ? 'once' : `${made.max} times`
   return {
     json: { command, link: made.link, mesh: entry.slug, max: made.max, role: made.role, expiresAt: made.expiresAt },
-    text: [command, '', `works ${uses}, until ${new Date(made.expiresAt).toISOString()}; whoever has it can join ${entry.slug}: send it privately`],
+    text: [
+      command,
+      '',
+      `works ${uses}, until ${new Date(made.expiresAt).toISOString()}; whoever has it can join ${entry.slug}: send it privately`,
+      ...(isLoopback(entry.url) ? ['the link leads to this machine alone; for others, found a mesh with claudemesh create on a broker that they reach'] : []),
+    ],
   }
 }
+
+const isLoopback = (url: string) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(new URL(url).hostname)
 
 /** Lists the mesh's invites with their uses; the links themselves are nowhere kept. */
 export async function invites(context: Context, flags: { mesh?: string }): Promise<Result> {
