@@ -88,13 +88,13 @@ export async function forgetMemory(db: Database, meshId: MeshId, id: MemoryId, {
   const seal = record
     ? sql`, epoch = ${record.e}::int, nonce = ${record.n}, ciphertext = ${record.c}, size_bytes = ${record.c.length}::int, writer_hash = ${writerHash}`
     : sql``
+  // Of several at once the one that has the row counts; those who waited for it find it forgotten.
   const [done] = await rows<{ seq: number }>(
     db,
     sql`
-    with head as (
-      update mesh.memory_head set seq = seq + 1, live = live - 1
-      where mesh_id = ${meshId} and exists (select from mesh.memory where mesh_id = ${meshId} and id = ${id} and forgotten_at is null and ${ofForm})
-      returning seq)
+    with target as materialized (
+      select from mesh.memory where mesh_id = ${meshId} and id = ${id} and forgotten_at is null and ${ofForm} for update),
+    head as (update mesh.memory_head set seq = seq + 1, live = live - 1 where mesh_id = ${meshId} and exists (select from target) returning seq)
     update mesh.memory m set forgotten_at = ${at}::bigint, seq = head.seq ${seal} from head
     where m.mesh_id = ${meshId} and m.id = ${id} and m.forgotten_at is null returning m.seq::float8 as seq`,
   )
