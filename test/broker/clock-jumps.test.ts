@@ -1,27 +1,9 @@
 import { expect, test } from 'vitest'
-import type { Clock } from '@claudemesh/protocol'
 import { createBroker } from '@claudemesh/broker'
 import { TestClock } from '../harness/clock.ts'
+import { OffClock } from '../harness/off-clock.ts'
 import { testStore } from '../harness/store.ts'
 import { Peer, TestMesh, type Frame } from './kit.ts'
-
-/** A broker's clock that is off from the clients' by as much as a test says, while both go on at the same pace. */
-class OffClock implements Clock {
-  readonly #true: TestClock
-  off = 0
-
-  constructor(clock: TestClock) {
-    this.#true = clock
-  }
-
-  now(): number {
-    return this.#true.now() + this.off
-  }
-
-  after(ms: number, task: () => void): () => void {
-    return this.#true.after(ms, task)
-  }
-}
 
 const hour = 3_600_000
 

@@ -2,6 +2,7 @@ import { times } from '@claudemesh/protocol'
 import { Mesh, type Dial } from '@claudemesh/client'
 import { expect, test } from 'vitest'
 import { TestClock } from '../harness/clock.ts'
+import { OffClock } from '../harness/off-clock.ts'
 import { change, next, record, seen } from '../harness/events.ts'
 import { newSession, testMesh } from '../harness/mesh.ts'
 import { verifies } from '../harness/verifies.ts'
@@ -245,4 +246,14 @@ test('a closed session answers every call with why', async () => {
   await late
   await expect(alice.setSummary('x')).rejects.toThrow(expect.objectContaining({ code: 'closed' }))
   await alice.close()
+})
+
+test('a line that dies just when the clock is set back by a day is noticed all the same', async () => {
+  await using mesh = await testMesh()
+  const clock = new OffClock(mesh.clock)
+  const bob = await mesh.peer('Bob', { options: { clock } })
+  bob.line.freeze()
+  clock.off = -24 * 3_600_000
+  for (let passed = 0; passed < 180_000 && bob.connection.phase === 'ready'; passed += 5_000) await mesh.advance(5_000)
+  expect(bob.connection).toMatchObject({ phase: 'waiting', cause: { message: 'the broker went silent' } })
 })

@@ -46,8 +46,10 @@ export const memoryColumns = sql`m.id, m.seq::float8 as seq, m.epoch, m.nonce, m
 
 /** Stores a memory and gives its seq; undefined when it was stored before. Throws `id_conflict` or `quota_exceeded`. */
 export async function putMemory(db: Database, meshId: MeshId, memory: NewMemory): Promise<number | undefined> {
-  const [put] = await rows<{ seq: number }>(db, putStatement(meshId, memory))
-  if (put) return put.seq
+  const [put] = await rows<{ seq: number; stored: number }>(db, putStatement(meshId, memory))
+  if (put?.stored === 1) return put.seq
+  // It came twice at once, and the other one was first: its place is taken, and only that stays.
+  if (put) await db.execute(sql`update mesh.memory_head set live = live - 1, total = total - 1 where mesh_id = ${meshId}`)
   const { record, token } = parts(memory.kept)
   const [known] = await rows<{ same: boolean }>(
     db,
@@ -68,11 +70,13 @@ function putStatement(meshId: MeshId, { id, kept, writerHash, memberId, memberNa
       select ${meshId}::text, 1, 1, 1 where not exists (select from mesh.memory where mesh_id = ${meshId} and id = ${id})
       on conflict (mesh_id) do update set seq = h.seq + 1, live = h.live + 1, total = h.total + 1
         where h.live < ${limits.memories}::int and h.total < ${limits.memories * 2}::int
-      returning seq)
-    insert into mesh.memory (mesh_id, id, seq, epoch, nonce, ciphertext, token, content, tags, tag_words, size_bytes, writer_hash, remembered_by, remembered_by_name, remembered_at)
-    select ${meshId}::text, ${id}::text, seq, ${record?.e ?? null}::int, ${record?.n ?? null}::text, ${record?.c ?? null}::text, ${token ?? null}::text, ${content ?? null}::text,
-      string_to_array(${tags.join('\n')}::text, E'\n'), ${tags.join(' ')}::text, ${(record?.c ?? token ?? '').length}::int, ${writerHash}::text, ${memberId}::text, ${memberName}::text, ${at}::bigint
-    from head on conflict do nothing returning seq::float8 as seq`
+      returning seq),
+    kept as (
+      insert into mesh.memory (mesh_id, id, seq, epoch, nonce, ciphertext, token, content, tags, tag_words, size_bytes, writer_hash, remembered_by, remembered_by_name, remembered_at)
+      select ${meshId}::text, ${id}::text, seq, ${record?.e ?? null}::int, ${record?.n ?? null}::text, ${record?.c ?? null}::text, ${token ?? null}::text, ${content ?? null}::text,
+        string_to_array(${tags.join('\n')}::text, E'\n'), ${tags.join(' ')}::text, ${(record?.c ?? token ?? '').length}::int, ${writerHash}::text, ${memberId}::text, ${memberName}::text, ${at}::bigint
+      from head on conflict do nothing returning seq)
+    select seq::float8 as seq, (select count(*) from kept)::int as stored from head`
 }
 
 /** Who forgets, and the record that says so where the memory was sealed. */
@@ -88,13 +92,13 @@ export async function forgetMemory(db: Database, meshId: MeshId, id: MemoryId, {
   const seal = record
     ? sql`, epoch = ${record.e}::int, nonce = ${record.n}, ciphertext = ${record.c}, size_bytes = ${record.c.length}::int, writer_hash = ${writerHash}`
     : sql``
+  // Of several at once the one that has the row counts; those who waited for it find it forgotten.
   const [done] = await rows<{ seq: number }>(
     db,
     sql`
-    with head as (
-      update mesh.memory_head set seq = seq + 1, live = live - 1
-      where mesh_id = ${meshId} and exists (select from mesh.memory where mesh_id = ${meshId} and id = ${id} and forgotten_at is null and ${ofForm})
-      returning seq)
+    with target as materialized (
+      select from mesh.memory where mesh_id = ${meshId} and id = ${id} and forgotten_at is null and ${ofForm} for update),
+    head as (update mesh.memory_head set seq = seq + 1, live = live - 1 where mesh_id = ${meshId} and exists (select from target) returning seq)
     update mesh.memory m set forgotten_at = ${at}::bigint, seq = head.seq ${seal} from head
     where m.mesh_id = ${meshId} and m.id = ${id} and m.forgotten_at is null returning m.seq::float8 as seq`,
   )

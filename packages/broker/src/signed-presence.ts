@@ -1,4 +1,4 @@
-import { and, eq } from 'drizzle-orm'
+import { and, eq, lt } from 'drizzle-orm'
 import { verifyPresence } from '@claudemesh/crypto'
 import { MeshError } from '@claudemesh/protocol'
 import { announce } from './announce.ts'
@@ -15,14 +15,16 @@ export function acceptPresence({ mesh, me }: Ready, token: string): Accepted {
   return { ...signed, token }
 }
 
-/** Makes it the session's presence, in memory and in the store, and tells the peers. */
+/** Makes it the session's presence, in the store and then in memory, and tells the peers: of what was not stored nobody hears. */
 export async function storePresence({ kernel, mesh, me }: Ready, signed: Accepted): Promise<void> {
-  mesh.unindex(me)
-  me.signed = signed
-  mesh.put(me)
   await kernel.db
     .update(table)
     .set({ presence: signed.token, seq: signed.seq, groups: [...signed.groups] })
-    .where(and(eq(table.meshId, mesh.id), eq(table.sessionPubkey, me.key)))
+    .where(and(eq(table.meshId, mesh.id), eq(table.sessionPubkey, me.key), lt(table.seq, signed.seq)))
+  // Meanwhile the session may have ended, or said hello anew.
+  if (mesh.presences.get(me.key) !== me || me.signed.seq >= signed.seq) return
+  mesh.unindex(me)
+  me.signed = signed
+  mesh.put(me)
   announce(mesh, me)
 }

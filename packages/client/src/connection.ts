@@ -256,7 +256,10 @@ export class Connection implements AsyncDisposable {
     this.#everReady = true
     const life = this.#life
     const watch = (): void => {
-      const quiet = this.#o.clock.now() - this.#seen
+      const now = this.#o.clock.now()
+      // A clock that was set back must not put off the look at a dead line.
+      this.#seen = Math.min(this.#seen, now)
+      const quiet = now - this.#seen
       if (quiet < silence) {
         this.#cancel = this.#o.clock.after(silence - quiet, watch)
         return

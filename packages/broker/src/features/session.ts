@@ -74,6 +74,7 @@ export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
   },
 
   bye: ({ kernel, session, mesh, me }) => {
+    me.link?.feed.close()
     end(kernel, mesh, me, 'left')
     session.finish(1000, 'bye')
   },
