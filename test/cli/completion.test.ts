@@ -34,6 +34,7 @@ printf '%s\\n' "\${COMPREPLY[@]}"`
     ['claudemesh completion ', ['bash', 'zsh', 'fish', 'powershell', '--json']],
     ['claudemesh file sh', ['share']],
     ['claudemesh file get --over', ['--overwrite']],
+    ['claudemesh file list --lim', ['--limit']],
     ['claudemesh launch --name ', []],
     ['claudemesh launch -- --ro', []],
   ])('%j', async (line, expected) => {

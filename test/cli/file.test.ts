@@ -43,6 +43,33 @@ describe('claudemesh file', () => {
     expect((await machine.run(['file', 'get', id, machine.home])).out).toBe(`saved ${join(machine.home, 'env')}, verified\n`)
   })
 
+  test('lists the newest, says how to see more, and goes on there', async () => {
+    type Page = { files: { id: string; name: string }[]; next?: string }
+    for (let i = 1; i <= 22; i++) {
+      write(`page${i}.txt`, `${i}`)
+      expect((await machine.run(['file', 'share', `page${i}.txt`, '--tags', 'paged'])).code).toBe(0)
+    }
+    const names = ({ files }: Page) => files.map(({ name }) => name)
+    const first = await machine.json<Page>(['file', 'list', '#paged'])
+    expect(names(first)).toEqual(Array.from({ length: 20 }, (_, i) => `page${22 - i}.txt`))
+    const rest = await machine.json<Page>(['file', 'list', '#paged', '--after', first.next ?? ''])
+    expect([names(rest), rest.next]).toEqual([['page2.txt', 'page1.txt'], undefined])
+    const { out } = await machine.run(['file', 'list', '#paged', '--limit', '3'])
+    expect(out.trimEnd().split('\n')).toHaveLength(5)
+    expect(out).toMatch(/page20\.txt.*\nmore: --after \d+, or --all\n$/)
+    const all = await machine.run(['file', 'list', '#paged', '--all'])
+    expect(all.out.trimEnd().split('\n')).toHaveLength(23)
+    expect(all.out).not.toContain('more:')
+    for (const [args, says] of [
+      [['--all', '--limit', '3'], 'cannot be used with'],
+      [['--limit', '0'], 'expected a whole number above 0'],
+      [['--after', 'x'], 'expected a whole number'],
+    ] as const) {
+      const ran = await machine.run(['file', 'list', ...args])
+      expect([ran.code === 0, ran.err]).toEqual([false, expect.stringContaining(says)])
+    }
+  })
+
   test('draws no bar where nobody watches', async () => {
     write('a.txt', 'a')
     expect((await machine.run(['file', 'share', 'a.txt'])).err).toBe('')

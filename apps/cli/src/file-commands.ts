@@ -1,5 +1,6 @@
-import type { Command, Option } from 'commander'
+import { Option, type Command } from 'commander'
 import type { Context } from './context.ts'
+import { positive, whole } from './flags.ts'
 import type { Output, Result } from './output.ts'
 
 interface Program {
@@ -25,6 +26,9 @@ export function fileCommands(file: Command, { context, output, show, explained, 
     .action(async (id, to, flags) => show(flags, (await load()).get(context, output(flags), id, to ?? '.', flags)))
   sub('list [words...]', 'list the shared files, newest first')
     .option('--from <name>', 'only those of this peer or member')
+    .option('--limit <n>', 'at most so many (default 20)', positive)
+    .option('--after <next>', 'go on where a list before ended', whole)
+    .addOption(new Option('--all', 'all of them').conflicts('limit'))
     .action(async (words, flags) => show(flags, (await load()).list(context, words, flags)))
   sub('status <id>', 'show who downloaded a file').action(async (id, flags) => show(flags, (await load()).status(context, id, flags)))
   sub('rm <id>', 'delete a file you shared').action(async (id, flags) => show(flags, (await load()).rm(context, id, flags)))

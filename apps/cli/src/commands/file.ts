@@ -8,6 +8,8 @@ import { columns, plainText, type Output, type Result } from '../output.ts'
 import { localFilesOf, withMesh } from '../session/connect.ts'
 import { progressBar } from '../session/progress.ts'
 
+const filesShown = 20
+
 interface Flags {
   readonly mesh?: string
   readonly name?: string
@@ -38,12 +40,28 @@ export function get(context: Context, output: Output, id: string, to: string, fl
   })
 }
 
-/** The shared files that have all these words in name or tags. */
-export function list(context: Context, words: readonly string[], flags: Flags & { readonly from?: string }): Promise<Result> {
+export interface ListFlags extends Flags {
+  readonly from?: string
+  readonly limit?: number
+  readonly all?: boolean
+  /** The `next` of the page before. */
+  readonly after?: number
+}
+
+/** A page of the shared files that have all these words in name or tags. */
+export function list(context: Context, words: readonly string[], flags: ListFlags): Promise<Result> {
   return inMesh(context, flags, async (mesh) => {
-    const { files } = await mesh.files.list({ query: words.join(' '), ...(flags.from === undefined ? {} : { from: flags.from }) })
-    const rows = files.map(({ id, name, size, by, tags }) => [id, plainText(name), String(size), plainText(by.name), plainText(tags.join(', '))])
-    return { json: files, text: rows.length === 0 ? 'no files' : columns([['id', 'name', 'bytes', 'from', 'tags'], ...rows]) }
+    const { from, after, all } = flags
+    const { limit = all === true ? Infinity : filesShown } = flags
+    const page = await mesh.files.list({
+      query: words.join(' '),
+      limit,
+      ...(from === undefined ? {} : { from }),
+      ...(after === undefined ? {} : { cursor: String(after) }),
+    })
+    const rows = page.files.map(({ id, name, size, by, tags }) => [id, plainText(name), String(size), plainText(by.name), plainText(tags.join(', '))])
+    const table = rows.length === 0 ? 'no files' : columns([['id', 'name', 'bytes', 'from', 'tags'], ...rows])
+    return { json: page, text: page.next === undefined ? table : [table, `more: --after ${page.next}, or --all`].flat() }
   })
 }
 
