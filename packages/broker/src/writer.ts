@@ -3,7 +3,7 @@ import { Backlog } from './backlog.ts'
 import { Early } from './early.ts'
 import { Lanes } from './lanes.ts'
 import type { Database } from './ports.ts'
-import { rows } from './sql.ts'
+import { preparedRows } from './sql.ts'
 import { insertStatement, receiptStatement, settledEarly, type Entry, type Receipt, type Settled } from './statements.ts'
 import { causeOf } from './cause.ts'
 import { asked, type Watching } from './asked.ts'
@@ -129,7 +129,7 @@ export class Writer {
     this.#meter.observe('batch_entries', entries.length)
     this.#early.taken(entries)
     try {
-      const insert = () => rows<{ key: string }>(this.#db, insertStatement(entries))
+      const insert = () => preparedRows<{ key: string }>(this.#db, insertStatement(entries))
       const more = { facts: { entries: entries.length }, causes: () => entries.map((entry) => entry.span) }
       const stored = new Set((await asked(this.#watching, 'messages', insert, more)).map((row) => row.key))
       this.#meter.observe('batch_seconds', (this.#clock.now() - began) / 1000)
@@ -161,7 +161,7 @@ export class Writer {
 
   async #update(receipts: Receipt[]): Promise<number> {
     try {
-      const update = () => rows<Settled>(this.#db, receiptStatement(receipts))
+      const update = () => preparedRows<Settled>(this.#db, receiptStatement(receipts))
       this.#onSettled(await asked(this.#watching, 'receipts', update, { facts: { entries: receipts.length } }))
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'receipts', count: receipts.length, cause: causeOf(error) })
