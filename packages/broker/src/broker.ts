@@ -101,6 +101,7 @@ export async function createBroker(options: BrokerOptions): Promise<Broker> {
 }
 
 const graceful = 2_000
+const ended = 'the embedded store has ended; start the broker again: what it acknowledged is on the disk'
 /** At least so many of the newest sends are known by their ids, and at most twice as many: some 16 MB. */
 const remembered = 65_536
 
@@ -185,6 +186,7 @@ class Running implements Broker {
   }
 
   async start(): Promise<void> {
+    void this.#options.store.gone?.then((error) => this.#fail('store_ended', new MeshError('storage_unavailable', ended, { cause: error })))
     await this.#claim()
     await this.#join()
     const { port = 0, host = '127.0.0.1', origins, proxies = 0 } = this.#options
@@ -212,13 +214,13 @@ class Running implements Broker {
         ? 'a broker without BUS_URL serves this store; stop it, or give it the same BUS_URL'
         : 'another broker serves this store; to run several, set the same BUS_URL (nats://host:port) on each of them',
     )
-    this.#claimed = await store.claim(shared ? 'shared' : 'alone', () => this.#fail(claimed))
+    this.#claimed = await store.claim(shared ? 'shared' : 'alone', () => this.#fail('claim_lost', claimed))
     if (!this.#claimed) throw claimed
   }
 
-  /** The claim went with its connection, and another broker was first to take it: two would keep messages from each other's sessions. */
-  #fail(why: MeshError): void {
-    this.#kernel.log('error', 'claim_lost', { remedy: why.message })
+  /** Without its store no broker serves; nor beside another one that took the claim on it: two would keep messages from each other's sessions. */
+  #fail(event: 'claim_lost' | 'store_ended', why: MeshError): void {
+    this.#kernel.log('error', event, { remedy: why.message, ...(why.cause === undefined ? {} : { cause: causeOf(why.cause) }) })
     this.#failing.resolve(why)
     void this[Symbol.asyncDispose]().catch((error: unknown) => this.#kernel.log('error', 'store_failed', { what: 'stop', cause: causeOf(error) }))
   }

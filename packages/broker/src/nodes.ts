@@ -179,6 +179,9 @@ export class Nodes {
           for (const parcel of parcels) arrivals.take(parcel, from)
         } catch (error) {
           this.#log('error', 'bus_failed', { subject, cause: causeOf(error) })
+          // What came behind it in its batch was not taken.
+          this.doubt()
+          arrivals.missed()
         }
       })) ?? (() => {})
     )

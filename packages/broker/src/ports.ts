@@ -9,6 +9,8 @@ export interface Store extends AsyncDisposable {
   readonly db: Database
   /** Brings the schema up to date; safe to call from several brokers at once, and again. */
   migrate(): Promise<void>
+  /** Resolves when the store has ended and will not come back in this process; never when it is disposed of. One without it comes back by itself. */
+  readonly gone?: Promise<Error>
   /**
    * Claims the store for one broker, `alone`, or as one of several that share a bus; undefined when the claims of others do not allow it. What it gives ends the
    * claim, as does the end of the process; `lost` is called when the claim ended otherwise and could not be renewed. A store that only one process can open

@@ -3,7 +3,7 @@ import { Backlog } from './backlog.ts'
 import { Early } from './early.ts'
 import { Lanes } from './lanes.ts'
 import type { Database } from './ports.ts'
-import { rows } from './sql.ts'
+import { preparedRows } from './sql.ts'
 import { insertStatement, receiptStatement, settledEarly, type Entry, type Receipt, type Settled } from './statements.ts'
 import { causeOf } from './cause.ts'
 import { asked, type Watching } from './asked.ts'
@@ -124,45 +124,68 @@ export class Writer {
 
   async #insert(entries: Entry[]): Promise<number> {
     const began = this.#clock.now()
-    const done = [...entries]
     this.#inFlight = Math.min(...entries.map(({ createdAt }) => createdAt))
     this.#meter.observe('batch_entries', entries.length)
     this.#early.taken(entries)
     try {
-      const insert = () => rows<{ key: string }>(this.#db, insertStatement(entries))
+      const insert = () => preparedRows<{ key: string }>(this.#db, insertStatement(entries))
       const more = { facts: { entries: entries.length }, causes: () => entries.map((entry) => entry.span) }
       const stored = new Set((await asked(this.#watching, 'messages', insert, more)).map((row) => row.key))
       this.#meter.observe('batch_seconds', (this.#clock.now() - began) / 1000)
       this.#meter.count('messages', 'stored', stored.size)
-      const early: Settled[] = []
-      for (const entry of entries) {
-        const fresh = stored.has(entry.meshId + entry.id)
-        entry.settled(fresh ? 'stored' : 'known')
-        if (fresh) early.push(...settledEarly(entry))
-        // What was said of a repeat is said of the message that was stored before.
-        else if (entry.early) this.#receipts.push(...entry.early.values())
-      }
-      this.#onSettled(early)
+      this.#stored(entries, stored)
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: causeOf(error) })
-      const away = storeFailure(error)
-      // What their senders sent after them would overtake them.
-      const behind = away ? this.#lanes.takeOf(entries) : []
-      this.#early.taken(behind)
-      done.push(...behind)
-      const outcome = away ?? (error instanceof Error ? error : new Error(String(error)))
-      for (const entry of done) entry.settled(outcome)
+      this.#failed(entries, error)
     } finally {
       this.#inFlight = undefined
-      for (const { meshId } of done) this.backlog.remove(meshId)
     }
     return entries.length
   }
 
+  #stored(entries: readonly Entry[], stored: ReadonlySet<string>): void {
+    const early: Settled[] = []
+    for (const entry of entries) {
+      const fresh = stored.has(entry.meshId + entry.id)
+      this.#settle(entry, fresh ? 'stored' : 'known')
+      if (fresh) early.push(...settledEarly(entry))
+      // What was said of a repeat is said of the message that was stored before.
+      else if (entry.early) this.#receipts.push(...entry.early.values())
+    }
+    this.#tell(early)
+  }
+
+  #failed(entries: readonly Entry[], error: unknown): void {
+    const away = storeFailure(error)
+    // What their senders sent after them would overtake them.
+    const behind = away ? this.#lanes.takeOf(entries) : []
+    this.#early.taken(behind)
+    const outcome = away ?? (error instanceof Error ? error : new Error(String(error)))
+    for (const entry of [...entries, ...behind]) this.#settle(entry, outcome)
+  }
+
+  /** One that cannot be told keeps nobody else from being told. */
+  #settle(entry: Entry, outcome: 'stored' | 'known' | Error): void {
+    this.backlog.remove(entry.meshId)
+    try {
+      entry.settled(outcome)
+    } catch (error) {
+      this.#log('error', 'handler_failed', { what: 'settled', cause: causeOf(error) })
+    }
+  }
+
+  #tell(settled: Settled[]): void {
+    try {
+      this.#onSettled(settled)
+    } catch (error) {
+      this.#log('error', 'handler_failed', { what: 'receipts', cause: causeOf(error) })
+    }
+  }
+
   async #update(receipts: Receipt[]): Promise<number> {
     try {
-      const update = () => rows<Settled>(this.#db, receiptStatement(receipts))
-      this.#onSettled(await asked(this.#watching, 'receipts', update, { facts: { entries: receipts.length } }))
+      const update = () => preparedRows<Settled>(this.#db, receiptStatement(receipts))
+      this.#tell(await asked(this.#watching, 'receipts', update, { facts: { entries: receipts.length } }))
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'receipts', count: receipts.length, cause: causeOf(error) })
       if (storeFailure(error)) this.#later(() => this.#again(receipts))

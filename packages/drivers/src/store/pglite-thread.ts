@@ -14,7 +14,12 @@ export interface Answer {
   readonly id: number
   readonly result?: unknown
   readonly error?: unknown
+  /** The error's code, which does not cross with it. */
+  readonly code?: unknown
 }
+
+/** PostgreSQL's code for a server that goes down: nothing was done. */
+const shutDown = '57P01'
 
 interface Pending {
   readonly resolve: (result: unknown) => void
@@ -31,6 +36,8 @@ export class PgliteThread implements Querying, AsyncDisposable {
   readonly #pending = new Map<number, Pending>()
   #last = 0
   #ended: Error | undefined
+  #closing = false
+  readonly #gone = Promise.withResolvers<Error>()
   /** Settles when the transaction under way has ended, never rejects. */
   #transaction: Promise<void> | undefined
 
@@ -39,6 +46,11 @@ export class PgliteThread implements Querying, AsyncDisposable {
     worker.on('message', (answer: Answer) => this.#settle(answer))
     worker.on('error', (error) => this.#end(error))
     worker.on('exit', () => this.#end(new Error('the embedded store has ended')))
+  }
+
+  /** Resolves when the thread ends by itself, with the reason. */
+  get gone(): Promise<Error> {
+    return this.#gone.promise
   }
 
   /** Opens the store in this folder, or in memory without one. */
@@ -75,6 +87,7 @@ export class PgliteThread implements Querying, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#ended) return
+    this.#closing = true
     await this.#ask({})
     await this.#worker.terminate()
   }
@@ -102,15 +115,16 @@ export class PgliteThread implements Querying, AsyncDisposable {
     })
   }
 
-  #settle({ id, result, error }: Answer): void {
+  #settle({ id, result, error, code }: Answer): void {
     const pending = this.#pending.get(id)
     this.#pending.delete(id)
     if (error === undefined) pending?.resolve(result)
-    else pending?.reject(error)
+    else pending?.reject(error instanceof Error && code !== undefined ? Object.assign(error, { code }) : error)
   }
 
   #end(error: Error): void {
-    this.#ended ??= error
+    this.#ended ??= Object.assign(error, { code: shutDown })
+    if (!this.#closing) this.#gone.resolve(error)
     for (const { reject } of this.#pending.values()) reject(error)
     this.#pending.clear()
   }

@@ -29,6 +29,8 @@ async function handle(client: PGlite, ask: Ask): Promise<void> {
     const { rows, fields, affectedRows } = await client.query(ask.sql, ask.params, { rowMode: ask.rowMode ?? 'object', parsers })
     answer({ id: ask.id, result: { rows, fields, affectedRows } })
   } catch (error) {
-    answer({ id: ask.id, error })
+    // After a trap PostgreSQL's memory is no longer to be trusted: the thread ends.
+    if (error instanceof Error && error.name === 'RuntimeError') throw error
+    answer({ id: ask.id, error, code: (error as { code?: unknown } | null)?.code })
   }
 }

@@ -17,6 +17,7 @@ export async function openPglite(folder: string, migrations: () => Promise<reado
     const db = drizzle(client as unknown as PGlite) as unknown as Database
     return {
       db,
+      gone: client.gone,
       migrate: async () => applyMigrations(db, await migrations()),
       [Symbol.asyncDispose]: async () => {
         await client[Symbol.asyncDispose]()
