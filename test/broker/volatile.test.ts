@@ -59,3 +59,24 @@ test('a flood of volatile messages is refused by name beyond the sender’s rate
   expect(await carol.wire.ask(last)).toMatchObject({ type: 'ack', volatile: true })
   expect(await bob.wire.next(({ id }) => id === last['id'])).toMatchObject({ type: 'push' })
 })
+
+test('where the broker falls behind, volatile messages have half of their mesh’s ceiling, and are refused beyond it by name', async () => {
+  let lag = 0
+  const { meter, of } = tally()
+  await using broker = await testBroker('pglite:', { meter, rates: false, lag: () => lag })
+  const mesh = await new TestMesh(broker.url, broker.clock).create()
+  await using alice = await mesh.peer('Alice')
+  await using bob = await mesh.peer('Bob')
+  lag = 1000
+  for (let i = 0; i < 2; i++) {
+    broker.clock.advance(100)
+    expect(await alice.send([bob.key], 'late', { volatile: true })).toMatchObject({ type: 'ack' })
+  }
+  broker.clock.advance(100)
+  const ids = flood(alice, bob, 5, 'x')
+  await alice.wire.next(({ id }) => id === ids.at(-1))
+  expect(told(alice, 'ack').map(({ id }) => id)).toEqual([expect.any(String), expect.any(String), ...ids.slice(0, 2)])
+  expect(told(alice, 'error')).toMatchObject(ids.slice(2).map((id) => ({ id, code: 'overloaded', retryAfter: 1000 })))
+  expect(of('refusals', 'overloaded')).toBe(3)
+  expect(await alice.send([bob.key], 'stored')).toMatchObject({ type: 'ack', queued: 1 })
+})
