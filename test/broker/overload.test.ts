@@ -1,16 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { MeshId, MessageId } from '@claudemesh/protocol'
+import type { BrokerOptions } from '@claudemesh/broker'
+import { sessionKey } from '@claudemesh/crypto'
+import type { MeshId, MessageId, SessionPubkey } from '@claudemesh/protocol'
 import { Lanes } from '../../packages/broker/src/lanes.ts'
 import { ReadingRoom } from '../../packages/broker/src/reading.ts'
 import type { Entry } from '../../packages/broker/src/statements.ts'
 import { Turn } from '../../packages/broker/src/turn.ts'
 import { Line } from '../harness/line.ts'
 import { postgresUrl, startPostgres, type PostgresServer } from '../harness/postgres.ts'
-import { clientId, testBroker, TestMesh, type Peer } from './kit.ts'
+import { clientId, random, testBroker, TestMesh, type Peer } from './kit.ts'
 
 /** Sends so many messages at once, without waiting for any answer; their ids. */
-function flood(from: Peer, to: Peer, count: number, options: { volatile?: boolean; text?: string } = {}): string[] {
-  const { id: _, type, ...rest } = from.sendFrame([to.key], options.text ?? 'x', options)
+function flood(from: Peer, to: Peer | SessionPubkey, count: number, options: { volatile?: boolean; text?: string } = {}): string[] {
+  const { id: _, type, ...rest } = from.sendFrame([typeof to === 'string' ? to : to.key], options.text ?? 'x', options)
   const ids = Array.from({ length: count }, () => clientId())
   for (const id of ids) from.wire.send({ type, id, ...rest })
   return ids
@@ -62,6 +64,27 @@ test('a connection that sends without end is read to its end, in order', async (
   const ids = flood(alice, bob, 2000, { volatile: true, text: 'x'.repeat(1000) })
   await alice.wire.next(({ id }) => id === ids.at(-1))
   expect(alice.wire.seen.flatMap(({ type, id }) => (type === 'ack' ? [id] : []))).toEqual(ids)
+})
+
+test('beside one that sends without end, another gets its turn after a share of it', async () => {
+  const handled: string[] = []
+  const tap: BrokerOptions['tap'] = ({ senderPubkey }) => void handled.push(senderPubkey)
+  await using broker = await testBroker('pglite:', { rates: false, tap })
+  const mesh = await new TestMesh(broker.url, broker.clock).create()
+  await using alice = await mesh.peer('Alice')
+  await using bob = await mesh.peer('Bob')
+  const gone = sessionKey(random(32)).publicKey
+  const frame = alice.sendFrame([gone], 'x'.repeat(10_000), { volatile: true })
+  const ids = flood(alice, gone, 3000, { volatile: true, text: 'x'.repeat(10_000) })
+  while (handled.length < 3000) await bob.send([gone], 'and I?', { volatile: true })
+  await alice.wire.next(({ id }) => id === ids.at(-1))
+  const between = handled
+    .join(' ')
+    .split(bob.key)
+    .map((run) => run.split(' ').filter((key) => key === alice.key).length)
+  const inOneTurn = Math.ceil((512 * 1024) / JSON.stringify(frame).length)
+  // Bob asks again when he has his answer, and that takes up to three turns.
+  expect(Math.max(...between)).toBeLessThanOrEqual(3 * inOneTurn)
 })
 
 test('who reads alone may bring much in one turn, and of many each its share, but never less than the system gives at once', async () => {
