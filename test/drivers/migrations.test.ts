@@ -100,6 +100,7 @@ describe('each step of the schema', () => {
 async function everything(alice: Peer, bob: Peer): Promise<string[]> {
   const record = { e: 1, n: b64u(24), c: b64u(64) }
   const { messageId } = await alice.send([bob.key], 'hello', { targetSpec: '*', shared: true })
+  const pushed = await bob.wire.next('push')
   bob.surface(messageId)
   const requests = [
     { type: 'message_status', messageId },
@@ -112,7 +113,7 @@ async function everything(alice: Peer, bob: Peer): Promise<string[]> {
     { type: 'list_files' },
     { type: 'get_keyboxes' },
   ]
-  const answers = [(await bob.wire.next('push')).type]
+  const answers = [pushed.type]
   for (const request of requests) answers.push((await alice.wire.ask(request)).type)
   return answers
 }
