@@ -1,7 +1,10 @@
 import { PgDialect } from 'drizzle-orm/pg-core'
-import type { SQL } from 'drizzle-orm'
+import { sql, type SQL } from 'drizzle-orm'
+import { openStore } from '@claudemesh/drivers'
 import type { ClientId, MemberId, MemberPubkey, MeshId, MessageId, RecipientPubkey, SessionPubkey } from '@claudemesh/protocol'
-import { expect, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
+import { postgresUrl } from '../harness/postgres.ts'
+import { rows } from '../../packages/broker/src/sql.ts'
 import { insertStatement, receiptStatement, type Entry, type Receipt } from '../../packages/broker/src/statements.ts'
 
 const receipt = (n: number, rung: Receipt['rung']): Receipt => ({
@@ -43,4 +46,20 @@ test('however many messages and receipts there are, of whatever kind, the server
   expect(texts(inserts)).toBe(3)
   const rungs = ['received', 'surfaced', 'failed'] as const
   expect(texts([1, 2, 100].map((many) => receiptStatement(Array.from({ length: many }, (_, n) => receipt(n, rungs[n % 3] ?? 'received')))))).toBe(1)
+})
+
+test('receipts find their deliveries by key, however much is queued for others', async () => {
+  await using store = await openStore(await postgresUrl(inject('postgres')))
+  for (let i = 0; i < 5; i++) {
+    const some = Array.from({ length: 1000 }, (_, n) => entry(i * 1000 + n, 1, 0))
+    await rows(store.db, insertStatement(some))
+  }
+  for (const many of [20, 100, 500]) {
+    const some = Array.from({ length: many }, (_, n) => ({ ...receipt(n, 'surfaced'), recipient: 'r0' as RecipientPubkey }))
+    const plan = await rows<Record<string, string>>(store.db, sql`explain ${receiptStatement(some)}`)
+    expect(plan.map((line) => line['QUERY PLAN']).join('\n')).not.toContain('delivery_queue_idx')
+    expect(await rows(store.db, receiptStatement(some))).toHaveLength(many)
+    expect(await rows(store.db, receiptStatement(some))).toEqual([])
+    await rows(store.db, sql`update mesh.delivery set rung = 'stored' where rung = 'surfaced'`)
+  }
 })

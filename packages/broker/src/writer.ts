@@ -3,7 +3,7 @@ import { Backlog } from './backlog.ts'
 import { Early } from './early.ts'
 import { Lanes } from './lanes.ts'
 import type { Database } from './ports.ts'
-import { preparedRows } from './sql.ts'
+import { preparedRows, rows } from './sql.ts'
 import { insertStatement, receiptStatement, settledEarly, type Entry, type Receipt, type Settled } from './statements.ts'
 import { causeOf } from './cause.ts'
 import { asked, type Watching } from './asked.ts'
@@ -184,7 +184,7 @@ export class Writer {
 
   async #update(receipts: Receipt[]): Promise<number> {
     try {
-      const update = () => preparedRows<Settled>(this.#db, receiptStatement(receipts))
+      const update = () => rows<Settled>(this.#db, receiptStatement(receipts))
       this.#tell(await asked(this.#watching, 'receipts', update, { facts: { entries: receipts.length } }))
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'receipts', count: receipts.length, cause: causeOf(error) })

@@ -15,6 +15,8 @@ export interface Job {
   readonly first?: number
   readonly depth: number
   readonly durable: boolean
+  /** Sends per second of all pairs, evenly in time; without it each sender keeps `depth` of them under way. */
+  readonly offered?: number
   readonly seconds: number
 }
 
@@ -26,6 +28,7 @@ interface Line {
 
 const typeAt = '{"type":"'.length
 const idAt = '{"type":"send","id":"'.length
+const ackIdAt = '{"type":"ack","id":"'.length
 const pushIdAt = '{"type":"push","messageId":"'.length
 const meshes = 50
 // Hellos under way at once.
@@ -51,7 +54,7 @@ async function run(job: Job): Promise<void> {
     return
   }
   const lines = await joined(job, homes, job.shape === 'pairs' ? job.size * 2 : job.size + 1)
-  process.send?.({ event: 'end', total: await load(job, lines, () => process.send?.({ event: 'begin' })) })
+  process.send?.({ event: 'end', ...(await load(job, lines, () => process.send?.({ event: 'begin' }))) })
 }
 
 /** So many that have joined, and have heard of each other. */
@@ -84,9 +87,16 @@ async function settle(lines: readonly Line[], job: Job): Promise<void> {
   }
 }
 
-/** Keeps `depth` sends per sender under way for the time; counts acks (pairs) or deliveries (fan-out). */
-function load(job: Job, lines: readonly Line[], warm: () => void): Promise<number> {
+/** What a load came to: acks (pairs) or deliveries (fan-out), and at an offered rate how long each ack took, in milliseconds. */
+interface Loaded {
+  readonly total: number
+  readonly delays: readonly number[]
+}
+
+/** Keeps `depth` sends per sender under way for the time, or offers sends at a rate. */
+function load(job: Job, lines: readonly Line[], warm: () => void): Promise<Loaded> {
   let acks = 0
+  let delays: number[] = []
   let pushes = 0
   let running = true
   const senders = job.shape === 'pairs' ? lines.slice(0, job.size) : lines.slice(0, 1)
@@ -105,7 +115,7 @@ function load(job: Job, lines: readonly Line[], warm: () => void): Promise<numbe
       unread.push(data.toString('latin1', start + pushIdAt, start + pushIdAt + 22))
     }
   }
-  senders.forEach((sender, s) => {
+  const sends = senders.map((sender, s) => {
     const to = job.shape === 'pairs' ? [(receivers[s] as Line).key] : receivers.map((receiver) => receiver.key)
     const {
       type,
@@ -116,9 +126,12 @@ function load(job: Job, lines: readonly Line[], warm: () => void): Promise<numbe
     const template = masked(JSON.stringify({ type, id: 'A'.repeat(22), ...rest, ciphertext }))
     const at = template.indexOf('{"type":"send"') + idAt
     let n = 0
-    const send = () => {
+    const dueAt = new Map<string, number>()
+    const send = (due = 0) => {
       const frame = Buffer.from(template)
-      frame.write((++n).toString(36).padStart(12, '0') + s.toString(36).padStart(9, '0'), at, 'latin1')
+      const id = (++n).toString(36).padStart(12, '0')
+      frame.write(id + s.toString(36).padStart(9, '0'), at, 'latin1')
+      if (job.offered !== undefined) dueAt.set(id, due)
       sender.raw.send(frame)
     }
     sender.raw.onFrame = (data, start, end) => {
@@ -126,28 +139,52 @@ function load(job: Job, lines: readonly Line[], warm: () => void): Promise<numbe
         const error = data.toString('utf8', start, end)
         if (!error.includes('"code":"overloaded"')) throw new Error(error)
         // As a client does: what is shed is sent again when the broker said.
-        setTimeout(() => running && send(), 1000)
+        const due = dueAt.get(/"id":"(.{12})/.exec(error)?.[1] ?? '')
+        setTimeout(() => running && send(due), 1000)
         return
       }
       if (data[start + typeAt] !== 0x61) return
       acks++
-      if (running) send()
+      if (job.offered === undefined) {
+        if (running) send()
+        return
+      }
+      const id = data.toString('latin1', start + ackIdAt, start + ackIdAt + 12)
+      delays.push(performance.now() - (dueAt.get(id) ?? 0))
+      dueAt.delete(id)
     }
-    for (let i = 0; i < job.depth; i++) send()
+    return send
   })
+  if (job.offered === undefined) for (const send of sends) for (let i = 0; i < job.depth; i++) send()
+  else offer(sends, job.offered, () => running)
   return new Promise((resolve) => {
     // The first second warms both ends up.
     setTimeout(() => {
       acks = 0
       pushes = 0
+      delays = []
       warm()
     }, 1000)
     setTimeout(
       () => {
         running = false
-        resolve(job.shape === 'pairs' ? acks : pushes)
+        resolve({ total: job.shape === 'pairs' ? acks : pushes, delays })
       },
       1000 + job.seconds * 1000,
     )
   })
+}
+
+/** Sends at an even rate, each sender in its turn; told when each was due, so that what a late generator sends together counts as having waited. */
+function offer(sends: readonly ((due: number) => void)[], perSecond: number, running: () => boolean): void {
+  const began = performance.now()
+  let sent = 0
+  const timer = setInterval(() => {
+    if (!running()) clearInterval(timer)
+    for (const now = performance.now(); running(); sent++) {
+      const due = began + (sent * 1000) / perSecond
+      if (due > now) return
+      sends[sent % sends.length]?.(due)
+    }
+  }, 1)
 }

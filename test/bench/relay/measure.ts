@@ -9,6 +9,8 @@ import type { Server, Usage } from './servers.ts'
 export interface Figures {
   readonly perCore: number
   readonly perSecond: number
+  /** How long acks took in milliseconds, where the load was offered at a rate. */
+  readonly delays: readonly number[]
 }
 
 /** Who loads the server, and with what. */
@@ -25,10 +27,10 @@ export async function measure(start: () => Promise<Server>, { by, job, pinned = 
   await loader.ask({ ...job, port: server.port, seconds })
   const [from, began] = [await server.usage(), performance.now()]
   loader.tell('go on')
-  const { total } = await loader.next<{ total: number }>()
+  const { total, delays = [] } = await loader.next<{ total: number; delays?: number[] }>()
   const wall = (performance.now() - began) / 1000
   const to: Usage = await server.usage()
-  return { perCore: total / (to.cpu - from.cpu), perSecond: total / wall }
+  return { perCore: total / (to.cpu - from.cpu), perSecond: total / wall, delays }
 }
 
 /** A server and its load, measured so often. */
