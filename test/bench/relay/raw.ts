@@ -58,7 +58,8 @@ export class Raw {
   }
 
   #flush(): void {
-    this.socket.write(this.#out.length === 1 ? (this.#out[0] as Buffer) : Buffer.concat(this.#out))
+    // One that has left since, or was let go of, says nothing more.
+    if (this.socket.writable) this.socket.write(this.#out.length === 1 ? (this.#out[0] as Buffer) : Buffer.concat(this.#out))
     this.#out = []
   }
 
