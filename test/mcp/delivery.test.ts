@@ -100,6 +100,22 @@ test('a message of low priority comes to a working session at the end of its tur
   expect(await inbox.turn()).toMatchObject({ priority: 'later', text: expect.stringContaining('by the way') })
 })
 
+test('a message of low priority comes at the end of the turn though others used up the pace and the turn ended meanwhile', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, alice, bob, mcp, inbox } = await desk(stack)
+  await mcp.call('hook_event', { event: 'UserPromptSubmit', prompt: 'a long task' })
+  for (let i = 0; i < 8; i++) {
+    await alice.send({ to: 'Bob', message: `urgent ${i}`, priority: 'now' })
+    await mcp.call('hook_event', { event: 'UserPromptSubmit', prompt: (await inbox.turn()).text })
+  }
+  await alice.send({ to: 'Bob', message: 'by the way', priority: 'low' })
+  await next(bob, 'message', ({ text }) => text === 'by the way')
+  await mcp.call('hook_event', { event: 'Stop' })
+  expect(inbox.turns).toEqual([])
+  mesh.clock.advance(2000)
+  expect(await inbox.turn()).toMatchObject({ priority: 'later', text: expect.stringContaining('by the way') })
+})
+
 test('do not disturb holds all but urgent messages, until it ends', async () => {
   await using stack = new AsyncDisposableStack()
   const { mesh, alice, bob, mcp, inbox } = await desk(stack)

@@ -58,6 +58,8 @@ export class Delivery {
   /** Lost on the way at least once: these may go by any path. */
   readonly #lost = new Set<MessageId>()
   readonly #shown = new Set<MessageId>()
+  /** The session worked since they came: at the end of that turn those of low priority are due as well, whatever held them up. */
+  readonly #due = new Set<MessageId>()
   /** Of an earlier server: perhaps seen, so not posted before the transcript was asked. */
   readonly #inherited: Set<MessageId>
   readonly #off: (() => void)[]
@@ -231,7 +233,7 @@ export class Delivery {
     this.#offers.take(ids)
     this.#guard.forget(ids)
     this.#held.forget(ids)
-    for (const id of ids) for (const set of [this.#announced, this.#lost, this.#inherited]) set.delete(id)
+    for (const id of ids) for (const set of [this.#announced, this.#lost, this.#due, this.#inherited]) set.delete(id)
     this.#remember(ids)
   }
 
@@ -249,9 +251,10 @@ export class Delivery {
 
   /** The messages that may be shown now and are reason enough to. */
   #waking(): ReceivedMessage[] {
-    // In a working session it comes at the end of the turn and wakes nobody either.
     const working = this.#activity !== 'idle' || this.#o.mesh.me.status === 'working'
-    return this.#showable().filter((message) => working || message.priority !== 'low')
+    const showable = this.#showable()
+    if (working) for (const { id } of showable) this.#due.add(id)
+    return showable.filter((message) => message.priority !== 'low' || this.#due.has(message.id))
   }
 
   #showable(): ReceivedMessage[] {
