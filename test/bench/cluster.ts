@@ -66,7 +66,7 @@ async function bare(url: string): Promise<number[]> {
 }
 
 async function server(store: string, bus: string, children: ChildProcess[]): Promise<string> {
-  const child = fork(new URL('relay/server.ts', import.meta.url), [store, bus], { execArgv: ['--expose-gc', '--max-semi-space-size=64'] })
+  const child = fork(new URL('relay/server.ts', import.meta.url), [store, bus], { execArgv: ['--max-semi-space-size=64'] })
   children.push(child)
   const [{ port }] = (await once(child, 'message')) as [{ port: number }]
   return `ws://127.0.0.1:${port}`

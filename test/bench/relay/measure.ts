@@ -23,7 +23,6 @@ export async function measure(start: () => Promise<Server>, { by, job, pinned = 
   await using server = await start()
   await using loader = new Child(new URL(`${by}.ts`, import.meta.url))
   if (pinned) pin(loader.pid, 1)
-  await server.usage()
   await loader.ask({ ...job, port: server.port, seconds })
   const [from, began] = [await server.usage(), performance.now()]
   loader.tell('go on')

@@ -36,7 +36,6 @@ const { port } = await (store === 'ceiling' ? ceiling() : broker())
 const engine = thisEngine()
 
 function usage(): Usage {
-  globalThis.gc?.()
   const { user, system } = process.cpuUsage()
   return { cpu: (user + system) / 1e6 }
 }

@@ -32,7 +32,7 @@ export interface NodeServer extends Server {
 
 /** The broker on this store, or with 'ceiling' the plain relay; free to use every core unless pinned. */
 export async function nodeServer(store: string, pinned: boolean): Promise<NodeServer> {
-  const child = new Child(new URL('server.ts', import.meta.url), [store], ['--expose-gc', '--max-semi-space-size=64'])
+  const child = new Child(new URL('server.ts', import.meta.url), [store], ['--max-semi-space-size=64'])
   const { port } = await child.next<{ port: number }>()
   if (pinned) pin(child.pid, 0)
   return {
