@@ -60,6 +60,10 @@ async function takeEpoch(kernel: Kernel, tx: Database, mesh: Mesh, { epoch, revo
 function enforce(kernel: Kernel, mesh: Mesh, policy: Mesh['policy']): void {
   mesh.policy = policy
   mesh.write(JSON.stringify({ type: 'policy_changed', policy: policy.token }))
+  dropRevoked(kernel, mesh)
+}
+
+function dropRevoked(kernel: Kernel, mesh: Mesh): void {
   for (const presence of mesh.presences.values()) {
     try {
       verifyIn(kernel, mesh, 'session', presence.chain)
@@ -71,6 +75,14 @@ function enforce(kernel: Kernel, mesh: Mesh, policy: Mesh['policy']): void {
       link?.session.refuse(error, closeCodes.revoked)
     }
   }
+}
+
+/** Ends what the policy in force of a mesh just read revokes: the broker that set it may have gone down before it could. */
+export async function endRevoked(kernel: Kernel, mesh: Mesh): Promise<void> {
+  const { members, invites, sessions } = mesh.policy.body.revoked
+  if (members.length + invites.length + sessions.length === 0) return
+  dropRevoked(kernel, mesh)
+  await failRevokedMail(kernel, mesh)
 }
 
 /** Takes over a policy that another node stored, unless the one in force is as new. */
@@ -88,5 +100,8 @@ export async function refresh(kernel: Kernel, mesh: Mesh): Promise<void> {
     .select({ token: policy })
     .from(tables.mesh)
     .where(and(eq(id, mesh.id), gt(policyVersion, mesh.policy.body.v)))
-  if (newer) adopt(kernel, mesh, newer.token)
+  if (!newer) return
+  adopt(kernel, mesh, newer.token)
+  // Nobody told of it: who set it may have come no further.
+  await failRevokedMail(kernel, mesh)
 }

@@ -1,0 +1,83 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '@claudemesh/protocol'
+import { afterAll, describe, expect, inject, test } from 'vitest'
+import { through } from '../cluster/cluster.ts'
+import { postgresUrl } from '../harness/postgres.ts'
+import { nobody, Peer, testBroker, TestMesh, type Frame } from './kit.ts'
+
+/** A broker in a process of its own, that dies as soon as what it is asked next is committed. */
+async function mortal(store: string) {
+  const child = fork(new URL('broker-process.ts', import.meta.url), [store], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  const [{ port }] = (await once(child, 'message')) as [{ port: number }]
+  return {
+    port,
+    die: async () => {
+      child.send('die')
+      await once(child, 'message')
+    },
+    end: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    },
+  }
+}
+
+/** A session again, with its keys, at another broker. */
+const again = (peer: Peer, url: string) =>
+  Object.assign(new Peer(through({ url } as never, peer.mesh), { name: peer.name, member: peer.member, session: peer.session }), {
+    seq: peer.seq,
+    chain: peer.chain,
+  })
+
+const states = async (peer: Peer, { messageId }: Frame) => (await peer.wire.ask({ type: 'message_status', messageId }))['recipients']
+
+const stores = [
+  ['PGlite on disk', async (folder: string) => `pglite:${join(folder, 'data')}`],
+  ['PostgreSQL', () => postgresUrl(inject('postgres'))],
+] as const
+
+describe.each(stores)('a broker that is killed when a policy is committed and nothing has followed from it (%s)', (_, open) => {
+  const folder = mkdtempSync(join(tmpdir(), 'claudemesh-revoked-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  test('has those whom it revokes gone when it starts again, and what waits for them failed', async () => {
+    const url = await open(folder)
+    const killed = await mortal(url)
+    try {
+      const mesh = await new TestMesh(`ws://127.0.0.1:${killed.port}`, systemClock).create()
+      const [revoked, other] = [await mesh.enrolled('Bob'), await mesh.enrolled('Carol')]
+      const alice = await mesh.peer('Alice')
+      const bob = await mesh.peer('Bob', { member: revoked })
+      const carol = await mesh.peer('Carol', { member: other })
+      await bob.drop()
+      const sent = await alice.send([bob.key, carol.key], 'to both', { shared: true })
+      const mail = await alice.send([revoked.key.publicKey, other.key.publicKey], 'letters', { members: 2, shared: true })
+      await killed.die()
+      alice.wire.send({ type: 'set_policy', id: 'last', policy: mesh.makePolicy(2, { ...nobody, members: [revoked.key.publicKey] }) })
+      await alice.wire.closed
+      expect(alice.wire.seen.map(({ type }) => type)).not.toContain('policy_changed')
+
+      await using broker = await testBroker(url, { clock: systemClock as never })
+      await using back = again(alice, broker.url)
+      await back.connect()
+      const list = (await back.wire.ask({ type: 'list_peers' }))['peers'] as Frame[]
+      expect(list.map((peer) => peer['sessionPubkey']).toSorted()).toEqual([alice.key, carol.key].toSorted())
+      const failed = { rung: 'failed', reason: 'revoked' }
+      expect(await states(back, sent)).toMatchObject([
+        { sessionPubkey: bob.key, ...failed },
+        { sessionPubkey: carol.key, rung: 'stored' },
+      ])
+      expect(await states(back, mail)).toMatchObject([{ ...failed, mail: true }, { rung: 'stored' }])
+      expect(await back.send([bob.key], 'too late')).toMatchObject({ queued: 0, gone: [bob.key] })
+      await expect(again(bob, broker.url).connect()).rejects.toThrow('revoked')
+      expect(await broker.consistencyCheck()).toEqual([])
+    } finally {
+      await killed.end()
+    }
+  })
+})
