@@ -7,7 +7,8 @@ import { systemClock } from '@claudemesh/protocol'
 import { afterAll, describe, expect, inject, test } from 'vitest'
 import { through } from '../cluster/cluster.ts'
 import { postgresUrl } from '../harness/postgres.ts'
-import { nobody, Peer, testBroker, TestMesh, type Frame } from './kit.ts'
+import { dial, nobody, Peer, testBroker, TestMesh, type Frame } from './kit.ts'
+import { slowInserts } from './slow-inserts.ts'
 
 /** A broker in a process of its own, that dies as soon as what it is asked next is committed. */
 async function mortal(store: string) {
@@ -80,4 +81,23 @@ describe.each(stores)('a broker that is killed when a policy is committed and no
       await killed.end()
     }
   })
+})
+
+test('a hello that is under way while a policy revokes its member is refused, and leaves no session behind', async () => {
+  const store = await postgresUrl(inject('postgres'))
+  await using broker = await testBroker(store)
+  const mesh = await new TestMesh(broker.url, broker.clock).create()
+  const member = await mesh.enrolled('Bob')
+  await using alice = await mesh.peer('Alice')
+  const bob = new Peer(mesh, { name: 'Bob', member })
+  const { wire, nonce } = await dial(mesh.url)
+  const slow = await slowInserts(store, 'presence')
+  const answer = wire.ask(bob.helloFrame(nonce))
+  await slow.waits()
+  expect(await alice.wire.ask({ type: 'set_policy', policy: mesh.makePolicy(2, { ...nobody, members: [member.key.publicKey] }) })).toMatchObject({ type: 'ok' })
+  await slow.release()
+  expect(await answer).toMatchObject({ type: 'error', code: 'revoked' })
+  expect((await wire.closed).code).toBe(4403)
+  expect(((await alice.wire.ask({ type: 'list_peers' }))['peers'] as Frame[]).map((peer) => peer['sessionPubkey'])).toEqual([alice.key])
+  expect(await broker.consistencyCheck()).toEqual([])
 })
