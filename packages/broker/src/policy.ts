@@ -32,10 +32,10 @@ export async function replacePolicy(kernel: Kernel, mesh: Mesh, token: string): 
   await failRevokedMail(kernel, mesh)
 }
 
-/** Holds the policy as it is, and for this transaction alone, until it ends: what counts members or invites sees all of them. Throws `policy_conflict` when it is not the one in force any more. */
-export async function holdPolicy(tx: Database, mesh: Mesh): Promise<void> {
-  const [row] = await tx.select({ v: tables.mesh.policyVersion }).from(tables.mesh).where(eq(tables.mesh.id, mesh.id)).for('no key update')
-  if (row?.v !== mesh.policy.body.v) throw new MeshError('policy_conflict')
+/** Holds the policy under which something was verified, and for this transaction alone, until it ends: what counts members or invites sees all of them. Throws `policy_conflict` when it is not the one in force any more. */
+export async function holdPolicy(tx: Database, { id }: Mesh, { body }: Mesh['policy']): Promise<void> {
+  const [row] = await tx.select({ v: tables.mesh.policyVersion }).from(tables.mesh).where(eq(tables.mesh.id, id)).for('no key update')
+  if (row?.v !== body.v) throw new MeshError('policy_conflict')
 }
 
 async function takeEpoch(kernel: Kernel, tx: Database, mesh: Mesh, { epoch, revoked }: Policy): Promise<void> {
