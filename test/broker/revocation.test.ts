@@ -4,8 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '@claudemesh/protocol'
+import postgres from 'postgres'
 import { afterAll, describe, expect, inject, test } from 'vitest'
 import { through } from '../cluster/cluster.ts'
+import { Line } from '../harness/line.ts'
 import { postgresUrl } from '../harness/postgres.ts'
 import { dial, nobody, Peer, testBroker, TestMesh, type Frame } from './kit.ts'
 import { slowInserts } from './slow-inserts.ts'
@@ -119,4 +121,54 @@ test('an invite that is revoked while somebody enrols with it lets nobody in', a
   expect(await answer).toMatchObject({ type: 'error', code: 'policy_conflict' })
   await wire[Symbol.asyncDispose]()
   expect((await alice.wire.ask({ type: 'list_members' }))['members']).toHaveLength(1)
+})
+
+describe('a policy of which the broker does not hear that it was committed, because the line to the store is cut', () => {
+  const world = async () => {
+    const url = new URL(await postgresUrl(inject('postgres')))
+    const line = await Line.to(Number(url.port))
+    const direct = url.href
+    url.port = String(line.port)
+    const broker = await testBroker(url.href)
+    const sql = postgres(direct, { max: 2, onnotice: () => {} })
+    // The commit itself waits until the test lets it go on.
+    await sql.unsafe(`create function mesh.wait() returns trigger language plpgsql as 'begin perform pg_advisory_xact_lock_shared(1); return null; end';
+      create constraint trigger wait after update on mesh.mesh deferrable initially deferred for each row execute function mesh.wait()`)
+    const mesh = await new TestMesh(broker.url, broker.clock).create()
+    const member = await mesh.enrolled('Bob')
+    const [alice, bob] = [await mesh.peer('Alice'), await mesh.peer('Bob', { member })]
+    const policy = mesh.makePolicy(2, { ...nobody, members: [member.key.publicKey] })
+    const slow = await slowInserts(direct, 'select pg_advisory_xact_lock(1)')
+    const answer = alice.wire.ask({ type: 'set_policy', policy })
+    await slow.waits()
+    line.cut()
+    expect(await answer).toMatchObject({ type: 'error', code: 'storage_unavailable' })
+    await slow.release()
+    while ((await sql`select 1 from mesh.mesh where policy_version = 2`).length === 0);
+    const end = async () => {
+      for (const peer of [alice, bob]) await peer[Symbol.asyncDispose]()
+      await broker[Symbol.asyncDispose]()
+      await sql.end()
+      await line[Symbol.asyncDispose]()
+    }
+    return { broker, mesh, alice, bob, policy, end }
+  }
+
+  test('is in force within a minute', async () => {
+    const { broker, alice, bob, policy, end } = await world()
+    broker.clock.advance(60_000)
+    expect(await alice.wire.next('policy_changed')).toMatchObject({ policy })
+    expect((await bob.wire.closed).code).toBe(4403)
+    await end()
+  })
+
+  test('keeps nobody from setting the next one', async () => {
+    const { alice, bob, mesh, policy, end } = await world()
+    const other = mesh.makePolicy(2)
+    expect(await alice.wire.ask({ type: 'set_policy', policy: other })).toMatchObject({ code: 'policy_conflict' })
+    expect(await alice.wire.ask({ type: 'get_policy' })).toMatchObject({ policy })
+    expect((await bob.wire.closed).code).toBe(4403)
+    expect(await alice.wire.ask({ type: 'set_policy', policy: mesh.makePolicy(3, nobody, policy) })).toMatchObject({ type: 'ok' })
+    await end()
+  })
 })

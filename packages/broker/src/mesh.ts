@@ -32,6 +32,8 @@ export class Mesh {
   readonly root: RootPubkey
   readonly slug: string
   policy: { readonly token: string; readonly body: Policy }
+  /** Whether the store may hold a newer one that was set here. */
+  policyInDoubt = false
   /** Hellos under way, which keep the mesh in memory. */
   greeting = 0
   /** Members that asked for the mesh key, and until when an answer is taken. */
