@@ -194,7 +194,7 @@ class Running implements Broker {
       log: this.#kernel.log,
       pages: this.#kernel.pages,
       proxies,
-      admits: (address) => this.#greeters.admits(address),
+      admits: (address) => this.#closing === undefined && this.#greeters.admits(address),
       connected: (ws, socket, address) => this.#connected(ws, socket, address),
       request: (request, response) => void answerHttp(this.#kernel, request, response),
     })
@@ -258,10 +258,6 @@ class Running implements Broker {
   }
 
   #connected(ws: WebSocket, socket: Duplex, address: string): void {
-    if (this.#closing) {
-      ws.close(closeCodes.restart)
-      return
-    }
     const session = new Session(
       this.#kernel,
       ws,

@@ -10,7 +10,7 @@ export interface Door {
   readonly proxies: number
   /** Origins of pages that may connect; command-line clients send none. */
   readonly pages: ReadonlySet<string>
-  /** Whether one more connection from this address may greet. */
+  /** Whether one more connection from this address may greet now. */
   admits(address: string): boolean
   connected(ws: WebSocket, socket: Duplex, address: string): void
   request: Parameters<typeof createServer>[1]
