@@ -44,6 +44,7 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
   const { policy } = mesh
   const chain = checkChain(kernel, mesh, member.chain, input)
   const signed = checkPresence(mesh, input)
+  using _ = mesh.groupRoom.claim(signed.groups)
   const key = input.sessionPubkey
   const [before] = await kernel.db
     .select({ seq: tables.presence.seq, node: tables.presence.node, disconnectedAt: tables.presence.disconnectedAt })
@@ -152,7 +153,6 @@ function checkPresence(mesh: Mesh, input: Hello) {
   const same =
     told.length === signed.groups.length && told.every((t) => signed.groups.some((g) => g.name === t.name && (g.role ?? '') === t.role.normalize('NFC').trim()))
   if (!same) throw new MeshError('bad_presence', 'the presence carries other groups than the hello')
-  mesh.checkGroups(signed.groups)
   return signed
 }
 
