@@ -196,7 +196,7 @@ class Running implements Broker {
       proxies,
       admits: (address) => this.#closing === undefined && this.#greeters.admits(address),
       connected: (ws, socket, address) => this.#connected(ws, socket, address),
-      request: (request, response) => void answerHttp(this.#kernel, request, response),
+      request: (request, response, address) => void answerHttp(this.#kernel, request, response, address),
     })
     const loopback = ['127.0.0.1', 'localhost', '[::1]'].map((name) => `ws://${name}:${this.port}`)
     for (const origin of origins ?? [this.url, ...loopback]) this.#audiences.add(origin)
