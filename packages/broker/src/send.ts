@@ -186,15 +186,23 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
         return
       }
       for (const queue of queues) queue.unqueue(body.length)
-      if (outcome === 'known') repeat(context, passing)
-      else {
+      if (!(outcome instanceof Error)) {
+        drop(id, routed, (recipient) => outcome.takenBack.has(recipient))
+        repeat(context, passing)
+      } else {
         passing.span?.end({ code: codeOf(outcome) })
         kernel.recent.forget(id)
-        for (const { link } of [...routed.recipients, ...routed.mail.flatMap(({ holder }) => holder ?? [])]) link?.feed.dropped(id)
+        drop(id, routed, () => true)
         session.failSend(outcome, header)
       }
     },
   })
+}
+
+/** To some who were pushed it the message never was. */
+function drop(id: MessageId, { recipients, mail }: Sorted, whom: (recipient: RecipientPubkey) => boolean): void {
+  for (const { key, link } of recipients) if (whom(key)) link?.feed.dropped(id)
+  for (const { box, holder } of mail) if (whom(box.key)) holder?.link?.feed.dropped(id)
 }
 
 function answer({ session, mesh }: Ready, { header, id, sender, createdAt, span }: Passing, routed: Sorted, queued: number): void {
@@ -208,9 +216,9 @@ function answer({ session, mesh }: Ready, { header, id, sender, createdAt, span 
   else session.write(ackText(header.id, id, queued, header.volatile === true, routed.missing, routed.gone))
 }
 
-function repeat(context: Ready, { header, body, targetSpec, id, createdAt, span }: Passing): void {
+function repeat(context: Ready, { header, body, targetSpec, id, span }: Passing): void {
   span?.end()
-  repeatedAck(context, id, { ...header, targetSpec, body, createdAt }).then(
+  repeatedAck(context, id, { ...header, targetSpec, body }).then(
     (ack) => context.session.write(ack),
     (error: unknown) => context.session.failSend(error, header),
   )
