@@ -22,10 +22,11 @@ export async function repeatedAck(
   if (!known) throw new MeshError('storage_unavailable')
   if (!same(sent, { ...known, target_spec: known.targetSpec })) throw new MeshError('id_conflict')
   const deliveries = await kernel.db
-    .select({ key: delivery.recipientPubkey })
+    .select({ key: delivery.recipientPubkey, reason: delivery.reason })
     .from(delivery)
     .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, id)))
   const wrapped = new Set<RecipientPubkey>(deliveries.map((row) => row.key))
   const routes = JSON.parse(known.targetSpec) as string | string[]
-  return ackText(sent.id, id, wrapped.size, false, missing(mesh, me, routesOf(routes), wrapped), [])
+  const queued = deliveries.filter(({ reason }) => reason !== 'queue_full').length
+  return ackText(sent.id, id, queued, false, missing(mesh, me, routesOf(routes), wrapped), [])
 }

@@ -33,6 +33,8 @@ export interface Entry {
   /** As many as recipients, or none when the body is boxed for the single one. */
   readonly wraps: readonly string[]
   readonly mail: readonly Mailed[]
+  /** Those without room in their queue: for the sender to see, sessions and, as mail, members. */
+  readonly full: readonly { readonly key: RecipientPubkey; readonly mail: boolean }[]
   /** The sending, where it is traced. */
   readonly span: Span | undefined
   /** What recipients said of it while it waited. */
@@ -79,13 +81,25 @@ export interface Part {
   readonly early: Receipt | undefined
 }
 
-/** Its ways to each of its recipients. */
+/** Its ways to each of its recipients, those without room last. */
 export function partsOf(entry: Entry): Part[] {
   const { recipients, wraps, mail, early } = entry
   const parts: Part[] = recipients.map((recipient, i) => ({ entry, recipient, wrap: wraps[i], mail: undefined, early: early?.get(recipient) }))
   for (const one of mail) parts.push({ entry, recipient: one.member, wrap: one.wrap, mail: one, early: early?.get(one.member) })
+  for (const { key, mail } of entry.full) parts.push({ entry, recipient: key, wrap: undefined, mail: mail ? unheld : undefined, early: refusal(entry, key) })
   return parts
 }
+
+const unheld = { holder: undefined }
+
+const refusal = ({ meshId, id, createdAt }: Entry, recipient: RecipientPubkey): Receipt => ({
+  meshId,
+  messageId: id,
+  recipient,
+  rung: 'failed',
+  reason: 'queue_full',
+  at: createdAt,
+})
 
 /** Messages with their deliveries as one insert; returns mesh id and message id, joined, of those that were new. */
 // Deliveries are not joined to the messages that were new, which would cost a third: those of a repeat exist already, and those of a conflict are taken back (conflicts.ts).
@@ -123,7 +137,7 @@ function deliveryInsert(parts: readonly Part[]) {
 export function settledEarly(entry: Entry): Settled[] {
   if (!entry.early) return []
   return partsOf(entry).flatMap(({ recipient, mail, early }) =>
-    early
+    early && entry.early?.get(recipient) === early
       ? {
           mesh_id: entry.meshId,
           message_id: entry.id,
