@@ -256,6 +256,8 @@ describe('a policy whose node went down before anything followed from it', () =>
     await sql.end()
     while (bob.wire.ws.readyState !== bob.wire.ws.CLOSED) await look(nodes, alice)
     expect((await bob.wire.closed).code).toBe(4403)
+    // Each node looks when it is its time.
+    while (!alice.wire.seen.some(({ type }) => type === 'policy_changed')) await look(nodes, alice)
     expect(await alice.wire.next('policy_changed')).toMatchObject({ policy })
     for (const { messageId } of [sent, mail]) {
       const state = async () => ((await alice.wire.ask({ type: 'message_status', messageId }))['recipients'] as Frame[])[0]
