@@ -89,6 +89,12 @@ onEveryStore((world) => {
     const answers = await Promise.all(frames.map((frame) => alice.wire.ask(frame)))
     expect(answers.every((answer) => answer.type === 'ack')).toBe(true)
     expect(await alice.wire.ask(carol.mailFrame(alice, 'x'))).toMatchObject({ type: 'error', code: 'queue_full' })
+    const [full, other] = [carol.key, (await mesh.enrolled('Dave')).key.publicKey]
+    const { messageId } = await alice.send([full, other], 'x', { members: 2, shared: true })
+    expect((await alice.wire.ask({ type: 'message_status', messageId }))['recipients']).toMatchObject([
+      { sessionPubkey: other, mail: true, rung: 'stored' },
+      { sessionPubkey: full, mail: true, rung: 'failed', reason: 'queue_full' },
+    ])
     await using shows = await carol.session('Shows')
     shows.surface((await shows.wire.next('push'))['messageId'])
     await alice.wire.next((frame) => JSON.stringify(frame).includes('"rung":"surfaced"'))

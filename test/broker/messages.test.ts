@@ -160,9 +160,20 @@ onEveryStore((world) => {
       for (const frame of sends) t.alice.wire.send(frame)
       for (const frame of sends) expect(await t.alice.wire.next((f) => f['id'] === frame['id'])).toMatchObject({ type: 'ack', queued: 1 })
       expect(await t.alice.send([t.bob.key], 'one more')).toMatchObject({ type: 'error', code: 'queue_full' })
-      const ack = await t.alice.send([t.bob.key, t.carol.key], 'to both', { targetSpec: '*' })
-      expect(ack).toMatchObject({ queued: 1 })
-      expect(await t.alice.wire.next('delivery')).toMatchObject({ updates: [{ sessionPubkey: t.bob.key, rung: 'failed', reason: 'queue_full' }] })
+      const both = t.alice.sendFrame([t.bob.key, t.carol.key], 'to both', { targetSpec: '*' })
+      const ack = await t.alice.wire.ask(both)
+      expect(ack).toMatchObject({ queued: 1, missing: [], gone: [] })
+      const full = { sessionPubkey: t.bob.key, rung: 'failed', reason: 'queue_full' }
+      expect(await t.alice.wire.next('delivery')).toMatchObject({ updates: [full] })
+      // Who has lost its line meanwhile sees it later, and is answered the same again.
+      const recipients = [{ sessionPubkey: t.carol.key, rung: 'stored' }, full]
+      const statusOf = (messageId: unknown) => t.alice.wire.ask({ type: 'message_status', messageId })
+      expect(await statusOf(ack['messageId'])).toMatchObject({ delivered: false, recipients })
+      expect(await t.alice.wire.ask(both)).toEqual(ack)
+      // Whoever is not named is, also where nobody else was.
+      const alone = await t.alice.send([t.bob.key], 'to one of both', { targetSpec: '*' })
+      expect(alone).toMatchObject({ type: 'ack', queued: 0, missing: [{ sessionPubkey: t.carol.key }] })
+      expect(await statusOf(alone['messageId'])).toMatchObject({ recipients: [full] })
       expect(await t.bob.connect()).toMatchObject({ queued: limits.queuedPerSession })
       for (const frame of sends) expect(await t.bob.wire.next('push')).toMatchObject({ id: frame['id'] })
     })

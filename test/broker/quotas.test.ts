@@ -6,7 +6,7 @@ import { openBlob, openStore } from '@claudemesh/drivers'
 import { TestClock } from '../harness/clock.ts'
 import { postgresUrl } from '../harness/postgres.ts'
 import { fileId, record } from './file-kit.ts'
-import { b64u, dial, TestMesh, type Frame } from './kit.ts'
+import { b64u, dial, TestMesh, type Frame, type Peer } from './kit.ts'
 
 // Each quota is a mesh's own: the store is filled up to one less than the limit, the last one is taken, one more is refused, and another mesh notices nothing.
 
@@ -112,5 +112,43 @@ test(`a session has ${limits.uploadsPerSession} uploads under way and no more`, 
   expect(await announce(twin)).toMatchObject({ type: 'upload' })
   expect(await peer.wire.ask({ type: 'delete_file', fileId: ids[0] })).toMatchObject({ type: 'ok' })
   expect(await announce(peer)).toMatchObject({ type: 'upload' })
+  await broker[Symbol.asyncDispose]()
+})
+
+test(`the sessions of a mesh are in ${limits.groupsPerMesh} groups and no more, also where several come at once`, async () => {
+  const { broker, mesh, other } = await at()
+  const groups = (from: number, count: number) => Array.from({ length: count }, (_, i) => ({ name: `g${from + i}` }))
+  const per = limits.groupsPerPeer
+  const members = await Promise.all(Array.from({ length: limits.groupsPerMesh / per }, (_, i) => mesh.peer(`Peer ${i}`, { groups: groups(i * per, per) })))
+  const [first, last] = [members[0] as Peer, members.at(-1) as Peer]
+  const refused = { code: 'quota_exceeded', message: 'the sessions of this mesh are in 256 groups already, 256 is the limit: join one of those' }
+  const join = async (peer: Peer, name: string) => {
+    const before = peer.groups
+    peer.groups = [...before, { name }]
+    const answer = await peer.wire.ask({ type: 'join_group', name, presence: peer.presence() })
+    if (answer.type === 'error') peer.groups = before
+    return answer
+  }
+  const leave = (peer: Peer, name: string) => {
+    peer.groups = peer.groups.filter((group) => group.name !== name)
+    return peer.wire.ask({ type: 'leave_group', name, presence: peer.presence() })
+  }
+  const newcomers = [await mesh.peer('One'), await mesh.peer('Two'), await mesh.peer('Three')]
+  expect(await join(newcomers[0] as Peer, 'fresh')).toMatchObject(refused)
+  expect(await join(newcomers[1] as Peer, 'g0')).toMatchObject({ type: 'ok' })
+  expect(await leave(last, 'g255')).toMatchObject({ type: 'ok' })
+  const joined = await Promise.all(newcomers.map((peer, i) => join(peer, `new-${i}`)))
+  expect(joined.filter(({ type }) => type === 'ok')).toHaveLength(1)
+  expect(joined.filter(({ type }) => type === 'error')).toMatchObject([refused, refused])
+  expect(await leave(first, 'g31')).toMatchObject({ type: 'ok' })
+  const came = await Promise.allSettled([1, 2, 3].map((i) => mesh.peer(`Late ${i}`, { groups: [{ name: `late-${i}` }] })))
+  expect(came.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected', 'rejected'])
+  // The same one is one, whoever brings it.
+  expect(await leave(first, 'g30')).toMatchObject({ type: 'ok' })
+  const same = await Promise.all([1, 2, 3].map((i) => mesh.peer(`Same ${i}`, { groups: [{ name: 'same' }] })))
+  await using elsewhere = await other.peer('Elsewhere', { groups: [{ name: 'fresh' }] })
+  expect(elsewhere.groups).toHaveLength(1)
+  for (const peer of [...members, ...newcomers, ...same, ...came.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))])
+    await peer[Symbol.asyncDispose]()
   await broker[Symbol.asyncDispose]()
 })

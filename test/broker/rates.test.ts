@@ -1,10 +1,10 @@
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { defaultRates, type Kind, type Rates, type Scope } from '@claudemesh/broker'
 import { openStore } from '@claudemesh/drivers'
 import { createBroker, type Broker } from '@claudemesh/broker'
 import { TestClock } from '../harness/clock.ts'
-import { fileId, get } from './file-kit.ts'
-import { b64u, dial, TestMesh, type Frame } from './kit.ts'
+import { fileId, get, http } from './file-kit.ts'
+import { b64u, dial, Peer, TestMesh, type Frame } from './kit.ts'
 
 const store = await openStore('pglite:')
 afterAll(() => store[Symbol.asyncDispose]())
@@ -178,6 +178,57 @@ test('an address that greets too often is put off, and refused greetings cost it
   clock.advance(20_000)
   expect(await greet(false)).toMatchObject({ code: 'mesh_exists' })
   await broker[Symbol.asyncDispose]()
+})
+
+describe('what strangers may ask over HTTP counts as their greetings do:', () => {
+  const few = { ...defaultRates, address: { greetings: { perSecond: 1, burst: 30 } } }
+  const limited = { code: 'rate_limited', message: expect.stringMatching(/^too many greetings from this address: try again in \d+ s$/) as string }
+
+  test.each(['GET', 'HEAD'])('%s of an invite that does not exist', async (method) => {
+    const { broker, mesh, clock } = await at(few)
+    const ask = async () => {
+      const response = await fetch(`${broker.url.replace('ws:', 'http:')}/v1/invite/${b64u(32)}`, { method })
+      const body: unknown = method === 'HEAD' ? undefined : await response.json()
+      return { status: response.status, body, later: response.headers.get('retry-after') }
+    }
+    expect(await ask()).toMatchObject({ status: 404 })
+    expect(await ask()).toMatchObject({ status: 404 })
+    expect(await ask()).toMatchObject({ status: 429, later: '12', ...(method === 'HEAD' ? {} : { body: { ...limited, retryAfter: 12_000 } }) })
+    const { wire } = await dial(broker.url)
+    expect(await wire.ask(mesh.createFrame(b64u(32)))).toMatchObject({ code: 'rate_limited' })
+    await wire.closed
+    clock.advance(12_000)
+    expect(await ask()).toMatchObject({ status: 404 })
+    await broker[Symbol.asyncDispose]()
+  })
+
+  test('an invite that exists costs no more than a greeting', async () => {
+    const { broker, mesh } = await at(few)
+    const invite = mesh.invite()
+    const alice = await mesh.peer('Alice')
+    expect(await alice.wire.ask({ type: 'create_invite', chain: invite.chain })).toMatchObject({ type: 'ok' })
+    const statuses: number[] = []
+    for (let i = 0; i < 29; i++) statuses.push((await fetch(`${broker.url.replace('ws:', 'http:')}/v1/invite/${invite.key.publicKey}`)).status)
+    // Two have greeted.
+    expect(statuses).toEqual([...Array.from({ length: 28 }, () => 200), 429])
+    await alice[Symbol.asyncDispose]()
+    await broker[Symbol.asyncDispose]()
+  })
+
+  test.each(['GET', 'PUT'] as const)('%s of a file, signed by a session of no mesh; sessions at the same address go on', async (method) => {
+    const { broker, mesh, clock } = await at(few)
+    await using alice = await mesh.peer('Alice')
+    const nobody = new Peer(new TestMesh(broker.url, clock), { name: 'Nobody' })
+    const ghost = new Peer(mesh, { name: 'Ghost' })
+    const path = `/v1/file/${fileId()}`
+    expect(await http(nobody, method, path)).toMatchObject({ status: 401 })
+    expect(await http(ghost, method, path)).toMatchObject({ status: 401 })
+    expect(await http(ghost, method, path)).toMatchObject({ status: 429, headers: '13', body: limited })
+    expect(await get(alice, fileId())).toMatchObject({ status: 404 })
+    clock.advance(13_000)
+    expect(await http(ghost, method, path)).toMatchObject({ status: 401 })
+    await broker[Symbol.asyncDispose]()
+  })
 })
 
 test('behind a proxy, the address is the one that the proxy names', async () => {

@@ -30,6 +30,7 @@ const entry = (n: number, recipients: number, mail: number, early?: Receipt['run
   recipients: Array.from({ length: recipients }, (_, i) => `r${i}` as SessionPubkey),
   wraps: [],
   mail: Array.from({ length: mail }, (_, i) => ({ member: `p${i}` as MemberPubkey, wrap: 'wrap', holder: undefined })),
+  full: [],
   span: undefined,
   early: early && new Map([['r0' as RecipientPubkey, receipt(n, early)]]),
   settled: () => {},

@@ -1,11 +1,13 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { createBroker, type BrokerOptions, type Store } from '@claudemesh/broker'
 import { openStore } from '@claudemesh/drivers'
 import { TestClock } from '../harness/clock.ts'
 import { Line } from '../harness/line.ts'
+import { postgresUrl } from '../harness/postgres.ts'
 import { b64u, dial, Peer, TestMesh } from './kit.ts'
+import { slowInserts } from './slow-inserts.ts'
 
 let store: Store
 beforeAll(async () => void (store = await openStore('pglite:')))
@@ -218,3 +220,28 @@ test.each([
     socket.destroy()
   },
 )
+
+test('who asks for a WebSocket while the broker goes down is told to come later, and cannot hold it up', async () => {
+  const url = await postgresUrl(inject('postgres'))
+  await using own = await openStore(url)
+  const { broker, mesh } = await at({ store: own })
+  await using alice = await mesh.peer('Alice')
+  await using bob = await mesh.peer('Bob')
+  const inserts = await slowInserts(url)
+  const frame = alice.sendFrame([bob.key], 'is waited for')
+  alice.wire.send(frame)
+  await inserts.waits()
+  const socket = connect({ port: broker.port, host: '127.0.0.1', allowHalfOpen: true })
+  const [begin, end] = upgrade('198.51.100.7').split('upgrade: websocket')
+  await new Promise((resolve) => socket.write(begin as string, resolve))
+  await alice.wire.ask({ type: 'get_policy' })
+  const down = broker[Symbol.asyncDispose]()
+  socket.write(`upgrade: websocket${end}`)
+  const [answer] = (await once(socket, 'data')) as [Buffer]
+  expect(answer.toString()).toMatch(/^HTTP\/1.1 503 /)
+  await inserts.release()
+  // It never closes, and the broker does not wait for it.
+  await down
+  expect(await alice.wire.next((told) => told['id'] === frame['id'])).toMatchObject({ type: 'ack' })
+  socket.destroy()
+})

@@ -55,7 +55,7 @@ test('a recipient who was added and surfaces the message at once, while the stor
   ])
 })
 
-test('a recipient without room who is added has not got the message, and the sender hears of it', async () => {
+test('a recipient without room who is added has not got the message, and the sender hears of it; once there is room it may be added again', async () => {
   await using t = await four()
   await t.carol.drop()
   const fillers = Array.from({ length: limits.queuedPerSession }, () => t.bob.sendFrame([t.carol.key], 'x'))
@@ -67,6 +67,23 @@ test('a recipient without room who is added has not got the message, and the sen
     updates: [{ messageId, sessionPubkey: t.carol.key, rung: 'failed', reason: 'queue_full' }],
   })
   expect(await t.dave.wire.next('push')).toMatchObject({ messageId })
+  const states = async () => {
+    const status = await t.alice.wire.ask({ type: 'message_status', messageId })
+    return (status['recipients'] as Frame[]).map((one) => [one['sessionPubkey'], one['rung'], one['reason']])
+  }
+  const others = [
+    [t.bob.key, 'stored', undefined],
+    [t.dave.key, 'stored', undefined],
+  ]
+  expect(await states()).toEqual([...others, [t.carol.key, 'failed', 'queue_full']])
+  expect(await t.alice.wire.ask(more(messageId, t.carol, t.dave))).toMatchObject({ queued: 1 })
+  await t.carol.connect()
+  t.carol.surface((await t.carol.wire.next('push'))['messageId'])
+  await t.bob.wire.next('delivery')
+  expect(await t.alice.wire.ask(more(messageId, t.carol, t.dave))).toMatchObject({ queued: 2 })
+  expect(await t.carol.wire.next((push) => push['messageId'] === messageId)).toMatchObject({ type: 'push' })
+  expect(await states()).toEqual(expect.arrayContaining([...others, [t.carol.key, 'stored', undefined]]))
+  expect(await t.broker.consistencyCheck()).toEqual([])
 })
 
 test('recipients who are added count as those of a message do, and nothing is done where they are too many', async () => {

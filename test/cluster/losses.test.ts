@@ -1,8 +1,9 @@
 import type { Bus, Meter } from '@claudemesh/broker'
 import { openBus } from '@claudemesh/drivers'
 import { systemClock } from '@claudemesh/protocol'
+import postgres from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { b64u, type Peer } from '../broker/kit.ts'
+import { b64u, type Frame, type Peer } from '../broker/kit.ts'
 import type { TestClock } from '../harness/clock.ts'
 import { NatsServer, natsThere } from '../harness/nats.ts'
 import { buses } from './buses.ts'
@@ -231,6 +232,38 @@ describe('a bus that loses messages', () => {
     expect(await alice.wire.ask({ type: 'set_policy', policy })).toMatchObject({ type: 'ok' })
     await expect(peerAt(nodes.b, mesh, 'Bob', { member })).rejects.toThrow('revoked')
     expect(await carol.wire.next('policy_changed')).toMatchObject({ policy })
+  })
+})
+
+describe('a policy whose node went down before anything followed from it', () => {
+  let nodes: Cluster<TestClock>
+  beforeAll(async () => (nodes = await cluster((buses[0] as (typeof buses)[0])[1])))
+  afterAll(() => nodes[Symbol.asyncDispose]())
+
+  test('is found by those who are left: they disconnect whom it revokes, and fail what waits for them', async () => {
+    const mesh = await nodes.mesh()
+    const member = await mesh.enrolled('Bob')
+    const key = member.key.publicKey
+    await using alice = await peerAt(nodes.a, mesh, 'Alice')
+    await using bob = await peerAt(nodes.b, mesh, 'Bob', { member })
+    await knows(alice, bob)
+    const sent = await alice.send([bob.key], 'unread')
+    const mail = await alice.send([key], 'a letter', { members: 1, shared: true })
+    // What a node leaves that commits, and is killed.
+    const policy = mesh.makePolicy(2, { members: [key], invites: [], sessions: [] })
+    const sql = postgres(nodes.store, { max: 1, onnotice: () => {} })
+    await sql`update mesh.mesh set policy = ${policy}, policy_version = 2 where id = ${mesh.id}`
+    await sql.end()
+    while (bob.wire.ws.readyState !== bob.wire.ws.CLOSED) await look(nodes, alice)
+    expect((await bob.wire.closed).code).toBe(4403)
+    // Each node looks when it is its time.
+    while (!alice.wire.seen.some(({ type }) => type === 'policy_changed')) await look(nodes, alice)
+    expect(await alice.wire.next('policy_changed')).toMatchObject({ policy })
+    for (const { messageId } of [sent, mail]) {
+      const state = async () => ((await alice.wire.ask({ type: 'message_status', messageId }))['recipients'] as Frame[])[0]
+      while ((await state())?.['rung'] === 'stored') await look(nodes, alice)
+      expect(await state()).toMatchObject({ rung: 'failed', reason: 'revoked' })
+    }
   })
 })
 

@@ -194,9 +194,9 @@ class Running implements Broker {
       log: this.#kernel.log,
       pages: this.#kernel.pages,
       proxies,
-      admits: (address) => this.#greeters.admits(address),
+      admits: (address) => this.#closing === undefined && this.#greeters.admits(address),
       connected: (ws, socket, address) => this.#connected(ws, socket, address),
-      request: (request, response) => void answerHttp(this.#kernel, request, response),
+      request: (request, response, address) => void answerHttp(this.#kernel, request, response, address),
     })
     const loopback = ['127.0.0.1', 'localhost', '[::1]'].map((name) => `ws://${name}:${this.port}`)
     for (const origin of origins ?? [this.url, ...loopback]) this.#audiences.add(origin)
@@ -258,10 +258,6 @@ class Running implements Broker {
   }
 
   #connected(ws: WebSocket, socket: Duplex, address: string): void {
-    if (this.#closing) {
-      ws.close(closeCodes.restart)
-      return
-    }
     const session = new Session(
       this.#kernel,
       ws,

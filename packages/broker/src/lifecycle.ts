@@ -45,20 +45,21 @@ export function end(
   reason: Exclude<GoneReason, 'stale'>,
   why = reason === 'left' ? 'recipient_gone' : 'revoked',
 ): void {
-  const { key, epoch } = presence
+  const { key, epoch, id } = presence
+  const at = kernel.clock.now()
   mesh.remove(presence, reason)
   presence.link = undefined
   presence.elsewhere = undefined
-  save(kernel, mesh, presence, { live: false, disconnectedAt: kernel.clock.now() }, () => {
-    mesh.nodes.toMesh(mesh.id, { t: 'gone', key, epoch, reason })
-    offerMail(mesh, presence)
-  })
   kernel.writer.insist('end', async () => {
+    // One statement: a session is not gone while its queue waits.
     const failed = await rows<Settled>(
       kernel.db,
-      sql`update mesh.delivery d set rung = 'failed', reason = ${why}, at = ${kernel.clock.now()}::bigint
-        where d.mesh_id = ${mesh.id} and d.recipient_pubkey = ${presence.key} and not d.mail and d.rung in ('stored', 'received') returning ${settledColumns}`,
+      sql`with p as (update mesh.presence set live = false, disconnected_at = ${at}::bigint where mesh_id = ${mesh.id} and session_pubkey = ${key} and id = ${id})
+        update mesh.delivery d set rung = 'failed', reason = ${why}, at = ${kernel.clock.now()}::bigint
+        where d.mesh_id = ${mesh.id} and d.recipient_pubkey = ${key} and not d.mail and d.rung in ('stored', 'received') returning ${settledColumns}`,
     )
+    mesh.nodes.toMesh(mesh.id, { t: 'gone', key, epoch, reason })
+    offerMail(mesh, presence)
     tell(kernel, failed)
   })
 }

@@ -79,7 +79,7 @@ export class Limiter {
     return wait
   }
 
-  /** An address begins to greet. Throws `rate_limited`. */
+  /** Somebody at an address greets, or asks for what is told before a greeting. Throws `rate_limited`. */
   greet(address: string, now: number): void {
     if (!this.#rates) return
     const bucket = this.#addresses.get(address) ?? new Bucket(this.#rates.address.greetings, now)

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
@@ -10,10 +10,10 @@ export interface Door {
   readonly proxies: number
   /** Origins of pages that may connect; command-line clients send none. */
   readonly pages: ReadonlySet<string>
-  /** Whether one more connection from this address may greet. */
+  /** Whether one more connection from this address may greet now. */
   admits(address: string): boolean
   connected(ws: WebSocket, socket: Duplex, address: string): void
-  request: Parameters<typeof createServer>[1]
+  request(request: IncomingMessage, response: ServerResponse, address: string): void
 }
 
 // Above the frame limit, so that a frame slightly too large still gets its named error.
@@ -23,7 +23,9 @@ const maxPayload = limits.frame + 64 * 1024
 export async function listen(port: number, host: string, door: Door): Promise<Server> {
   const upgrader = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload, skipUTF8Validation: true, clientTracking: false })
   // Whole requests may take long, an upload does; one that moves no byte is cut where it is read.
-  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 0, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 }, door.request)
+  const server = createServer({ maxHeaderSize: 8192, requestTimeout: 0, headersTimeout: 5_000, connectionsCheckingInterval: 1_000 }, (request, response) =>
+    door.request(request, response, addressOf(request, door.proxies)),
+  )
   server.on('upgrade', (request, socket, head) => {
     tellErrors(socket, door.log)
     const refusal = refusalOf(request, door)

@@ -1,16 +1,7 @@
-import {
-  limits,
-  MeshError,
-  type Clock,
-  type DeliveryState,
-  type MemberPubkey,
-  type MeshId,
-  type RecipientPubkey,
-  type RootPubkey,
-  type SessionPubkey,
-} from '@claudemesh/protocol'
+import type { Clock, DeliveryState, MemberPubkey, MeshId, RecipientPubkey, RootPubkey, SessionPubkey } from '@claudemesh/protocol'
 import type { Policy } from '@claudemesh/crypto'
 import type { Telling } from './changes.ts'
+import { GroupRoom } from './group-room.ts'
 import type { Mailbox } from './mail.ts'
 import { peerTable, type Presence } from './presence.ts'
 import type { Nodes } from './nodes.ts'
@@ -32,6 +23,8 @@ export class Mesh {
   readonly root: RootPubkey
   readonly slug: string
   policy: { readonly token: string; readonly body: Policy }
+  /** Whether the store may hold a newer one that was set here. */
+  policyInDoubt = false
   /** Hellos under way, which keep the mesh in memory. */
   greeting = 0
   /** Members that asked for the mesh key, and until when an answer is taken. */
@@ -41,6 +34,8 @@ export class Mesh {
   /** Of members that mail was sent to lately. */
   readonly mailboxes = new Map<RecipientPubkey, Mailbox>()
   readonly #byAddress = new Map<string, Set<Presence>>()
+  /** For the groups of who comes. */
+  readonly groupRoom = new GroupRoom(this.#byAddress)
   /** What of its stored values was told here. */
   readonly told = new Told()
   /** Since when it is in memory here. */
@@ -107,15 +102,6 @@ export class Mesh {
   get hosting(): boolean {
     for (const { link } of this.presences.values()) if (link) return true
     return false
-  }
-
-  /** Throws `quota_exceeded` where these groups would be too many with those that are in use. */
-  checkGroups(names: readonly { readonly name: string }[]): void {
-    const fresh = names.filter(({ name }) => !this.#byAddress.has(`@${name}`)).length
-    let used = this.#byAddress.size
-    for (const address of ['*', '@all']) if (this.#byAddress.has(address)) used--
-    if (fresh > 0 && used + fresh > limits.groupsPerMesh)
-      throw new MeshError('quota_exceeded', `the sessions of this mesh are in ${used} groups already, ${limits.groupsPerMesh} is the limit: join one of those`)
   }
 
   /** The presences that answer to an address such as `@frontend`. */

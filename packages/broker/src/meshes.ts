@@ -3,6 +3,7 @@ import { verifyPolicy } from '@claudemesh/crypto'
 import type { MeshId } from '@claudemesh/protocol'
 import { takeForMesh } from './arrivals.ts'
 import { Mesh } from './mesh.ts'
+import { endRevoked } from './policy.ts'
 import { queuesOf } from './queues.ts'
 import { reconcile } from './reconcile.ts'
 import { placeOf, take, toldBy } from './roster.ts'
@@ -78,6 +79,7 @@ async function read(kernel: Kernel, id: MeshId): Promise<Mesh | undefined> {
   const mesh = new Mesh({ id, root: row.rootPubkey, slug: row.slug, policy }, kernel)
   try {
     await readRoster(kernel, mesh)
+    await endRevoked(kernel, mesh)
     return mesh
   } catch (error) {
     mesh.close()

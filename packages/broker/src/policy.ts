@@ -17,25 +17,36 @@ export async function replacePolicy(kernel: Kernel, mesh: Mesh, token: string): 
   const successor = verifyPolicy(token, { mesh: mesh.id, root: mesh.root })
   if (successor.v <= before.body.v) throw new MeshError('policy_conflict')
   const body = verifyPolicy(token, { mesh: mesh.id, root: mesh.root, prev: before.token })
-  await kernel.db.transaction(async (tx) => {
-    const changed = await tx
-      .update(tables.mesh)
-      .set({ policy: token, policyVersion: body.v })
-      .where(and(eq(tables.mesh.id, mesh.id), eq(tables.mesh.policyVersion, before.body.v)))
-      .returning({ id: tables.mesh.id })
-    if (changed.length === 0) throw new MeshError('policy_conflict')
-    if (body.epoch && body.epoch.number !== before.body.epoch?.number) await takeEpoch(kernel, tx, mesh, body)
-    else await forgetReaders(tx, mesh.id, [...body.revoked.members, ...body.revoked.invites])
-  })
+  try {
+    await storePolicy(kernel, mesh, { token, body })
+  } catch (error) {
+    // The store may have gone away in the middle of the commit.
+    if (!(error instanceof MeshError)) mesh.policyInDoubt = true
+    throw error
+  }
   enforce(kernel, mesh, { token, body })
   kernel.nodes.toMesh(mesh.id, { t: 'policy', token })
   await failRevokedMail(kernel, mesh)
 }
 
-/** Holds the policy as it is, and for this transaction alone, until it ends: what counts members or invites sees all of them. Throws `policy_conflict` when it is not the one in force any more. */
-export async function holdPolicy(tx: Database, mesh: Mesh): Promise<void> {
-  const [row] = await tx.select({ v: tables.mesh.policyVersion }).from(tables.mesh).where(eq(tables.mesh.id, mesh.id)).for('no key update')
-  if (row?.v !== mesh.policy.body.v) throw new MeshError('policy_conflict')
+function storePolicy(kernel: Kernel, mesh: Mesh, { token, body }: Mesh['policy']): Promise<void> {
+  const before = mesh.policy.body
+  return kernel.db.transaction(async (tx) => {
+    const changed = await tx
+      .update(tables.mesh)
+      .set({ policy: token, policyVersion: body.v })
+      .where(and(eq(tables.mesh.id, mesh.id), eq(tables.mesh.policyVersion, before.v)))
+      .returning({ id: tables.mesh.id })
+    if (changed.length === 0) throw new MeshError('policy_conflict')
+    if (body.epoch && body.epoch.number !== before.epoch?.number) await takeEpoch(kernel, tx, mesh, body)
+    else await forgetReaders(tx, mesh.id, [...body.revoked.members, ...body.revoked.invites])
+  })
+}
+
+/** Holds the policy under which something was verified, and for this transaction alone, until it ends: what counts members or invites sees all of them. Throws `policy_conflict` when it is not the one in force any more. */
+export async function holdPolicy(tx: Database, { id }: Mesh, { body }: Mesh['policy']): Promise<void> {
+  const [row] = await tx.select({ v: tables.mesh.policyVersion }).from(tables.mesh).where(eq(tables.mesh.id, id)).for('no key update')
+  if (row?.v !== body.v) throw new MeshError('policy_conflict')
 }
 
 async function takeEpoch(kernel: Kernel, tx: Database, mesh: Mesh, { epoch, revoked }: Policy): Promise<void> {
@@ -59,7 +70,12 @@ async function takeEpoch(kernel: Kernel, tx: Database, mesh: Mesh, { epoch, revo
 /** Puts a policy that verified in force on this node: its sessions are told, and those it revokes are disconnected and forgotten as recipients. */
 function enforce(kernel: Kernel, mesh: Mesh, policy: Mesh['policy']): void {
   mesh.policy = policy
+  mesh.policyInDoubt = false
   mesh.write(JSON.stringify({ type: 'policy_changed', policy: policy.token }))
+  dropRevoked(kernel, mesh)
+}
+
+function dropRevoked(kernel: Kernel, mesh: Mesh): void {
   for (const presence of mesh.presences.values()) {
     try {
       verifyIn(kernel, mesh, 'session', presence.chain)
@@ -73,6 +89,14 @@ function enforce(kernel: Kernel, mesh: Mesh, policy: Mesh['policy']): void {
   }
 }
 
+/** Ends what the policy in force of a mesh just read revokes: the broker that set it may have gone down before it could. */
+export async function endRevoked(kernel: Kernel, mesh: Mesh): Promise<void> {
+  const { members, invites, sessions } = mesh.policy.body.revoked
+  if (members.length + invites.length + sessions.length === 0) return
+  dropRevoked(kernel, mesh)
+  await failRevokedMail(kernel, mesh)
+}
+
 /** Takes over a policy that another node stored, unless the one in force is as new. */
 export function adopt(kernel: Kernel, mesh: Mesh, token: string): void {
   if (token === mesh.policy.token) return
@@ -80,13 +104,16 @@ export function adopt(kernel: Kernel, mesh: Mesh, token: string): void {
   if (body.v > mesh.policy.body.v) enforce(kernel, mesh, { token, body })
 }
 
-/** Reads the policy in force where another node may have set it, and this one not heard of it. */
+/** Reads the policy in force where it may be another than this node knows of: set by another one, or here, while the store went away. */
 export async function refresh(kernel: Kernel, mesh: Mesh): Promise<void> {
-  if (!kernel.nodes.bus) return
+  if (!kernel.nodes.bus && !mesh.policyInDoubt) return
   const { id, policy, policyVersion } = tables.mesh
   const [newer] = await kernel.db
     .select({ token: policy })
     .from(tables.mesh)
     .where(and(eq(id, mesh.id), gt(policyVersion, mesh.policy.body.v)))
-  if (newer) adopt(kernel, mesh, newer.token)
+  if (!newer) return
+  adopt(kernel, mesh, newer.token)
+  // Nobody told of it: who set it may have come no further.
+  await failRevokedMail(kernel, mesh)
 }

@@ -9,7 +9,7 @@ export type Scope = 'session' | 'member' | 'mesh'
 
 /** How much anybody may ask of a broker. A broker counts for itself: behind a balancer, n brokers allow up to n times as much to a mesh. */
 export interface Rates extends Readonly<Record<Scope, Readonly<Record<Kind, Rate>>>> {
-  /** Connections that greet, by address; one that is refused counts as `refusedGreeting`. */
+  /** Connections that greet, requests for invites, and for files by who is not known here, by address; one that is refused counts as `refusedGreeting`. */
   readonly address: { readonly greetings: Rate }
 }
 

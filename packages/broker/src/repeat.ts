@@ -1,6 +1,7 @@
 import { and, eq } from 'drizzle-orm'
-import { MeshError, type ClientId, type MessageId, type RecipientPubkey } from '@claudemesh/protocol'
+import { MeshError, type ClientId, type MessageId, type Priority, type RecipientPubkey } from '@claudemesh/protocol'
 import { ackText } from './ack.ts'
+import { same } from './conflicts.ts'
 import { routesOf } from './route.ts'
 import type { Ready } from './kernel.ts'
 import { missing } from './recipients.ts'
@@ -10,7 +11,7 @@ import { delivery, message } from './tables.ts'
 export async function repeatedAck(
   { kernel, mesh, me }: Ready,
   id: MessageId,
-  sent: { id: ClientId; targetSpec: string; priority: string; nonce: string; body: string; createdAt: number },
+  sent: { id: ClientId; targetSpec: string; priority: Priority; nonce: string; body: string },
 ): Promise<string> {
   await kernel.writer.settled()
   const [known] = await kernel.db
@@ -19,19 +20,13 @@ export async function repeatedAck(
     .where(and(eq(message.meshId, mesh.id), eq(message.id, id)))
   // The attempt before was not stored, and recipients may have been pushed it: it is to come again, as it was.
   if (!known) throw new MeshError('storage_unavailable')
-  const same = known.nonce === sent.nonce && known.priority === sent.priority && known.targetSpec === sent.targetSpec && known.ciphertext === sent.body
-  if (!same) {
-    // The batch wrote deliveries under this id before it was known to be taken; they bear the time of this attempt.
-    const { meshId, messageId, at, rung } = delivery
-    if (known.createdAt !== sent.createdAt)
-      await kernel.db.delete(delivery).where(and(eq(meshId, mesh.id), eq(messageId, id), eq(at, sent.createdAt), eq(rung, 'stored')))
-    throw new MeshError('id_conflict')
-  }
+  if (!same(sent, { ...known, target_spec: known.targetSpec })) throw new MeshError('id_conflict')
   const deliveries = await kernel.db
-    .select({ key: delivery.recipientPubkey })
+    .select({ key: delivery.recipientPubkey, reason: delivery.reason })
     .from(delivery)
     .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, id)))
   const wrapped = new Set<RecipientPubkey>(deliveries.map((row) => row.key))
   const routes = JSON.parse(known.targetSpec) as string | string[]
-  return ackText(sent.id, id, wrapped.size, false, missing(mesh, me, routesOf(routes), wrapped), [])
+  const queued = deliveries.filter(({ reason }) => reason !== 'queue_full').length
+  return ackText(sent.id, id, queued, false, missing(mesh, me, routesOf(routes), wrapped), [])
 }

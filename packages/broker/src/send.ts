@@ -13,6 +13,7 @@ import { relay } from './relay.ts'
 import { repeatedAck } from './repeat.ts'
 import { route, routeDirect, routesOf, type Routed } from './route.ts'
 import type { ScannedSend, SendHeader } from './scan.ts'
+import type { Entry } from './statements.ts'
 import type { Span } from './tracing.ts'
 
 /** Who sealed an envelope, and where that is not the session that sends it, what proves it to recipients. */
@@ -175,6 +176,7 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
     recipients: routed.recipients.map((recipient) => recipient.key),
     wraps: routed.wraps,
     mail: routed.mail.map(({ box, wrap, holder }) => ({ member: box.key, wrap, holder: holder?.key })),
+    full: fullOf(routed),
     span: passing.span,
     early: undefined,
     settled: (outcome) => {
@@ -186,15 +188,28 @@ function store(context: Ready, passing: Passing, routed: Sorted): void {
         return
       }
       for (const queue of queues) queue.unqueue(body.length)
-      if (outcome === 'known') repeat(context, passing)
-      else {
+      if (!(outcome instanceof Error)) {
+        drop(id, routed, (recipient) => outcome.takenBack.has(recipient))
+        repeat(context, passing)
+      } else {
         passing.span?.end({ code: codeOf(outcome) })
         kernel.recent.forget(id)
-        for (const { link } of [...routed.recipients, ...routed.mail.flatMap(({ holder }) => holder ?? [])]) link?.feed.dropped(id)
+        drop(id, routed, () => true)
         session.failSend(outcome, header)
       }
     },
   })
+}
+
+function fullOf({ full, fullMail }: Sorted): Entry['full'] {
+  if (full.length + fullMail.length === 0) return none
+  return [...full.map(({ key }) => ({ key, mail: false })), ...fullMail.map((key) => ({ key, mail: true }))]
+}
+
+/** To some who were pushed it the message never was. */
+function drop(id: MessageId, { recipients, mail }: Sorted, whom: (recipient: RecipientPubkey) => boolean): void {
+  for (const { key, link } of recipients) if (whom(key)) link?.feed.dropped(id)
+  for (const { box, holder } of mail) if (whom(box.key)) holder?.link?.feed.dropped(id)
 }
 
 function answer({ session, mesh }: Ready, { header, id, sender, createdAt, span }: Passing, routed: Sorted, queued: number): void {
@@ -203,14 +218,14 @@ function answer({ session, mesh }: Ready, { header, id, sender, createdAt, span 
   for (const { key } of routed.full) mesh.delivered(sender.key, { ...failed, sessionPubkey: key })
   for (const key of routed.fullMail) mesh.delivered(sender.key, { ...failed, sessionPubkey: key as RecipientPubkey as SessionPubkey, mail: true })
   const full = routed.full.length + routed.fullMail.length
-  const alone = full === 1 && routed.recipients.length + routed.mail.length + routed.gone.length === 0
+  const alone = full === 1 && routed.recipients.length + routed.mail.length + routed.gone.length + routed.missing.length === 0
   if (alone) session.write(JSON.stringify(toErrorFrame(new MeshError('queue_full'), header.id)))
   else session.write(ackText(header.id, id, queued, header.volatile === true, routed.missing, routed.gone))
 }
 
-function repeat(context: Ready, { header, body, targetSpec, id, createdAt, span }: Passing): void {
+function repeat(context: Ready, { header, body, targetSpec, id, span }: Passing): void {
   span?.end()
-  repeatedAck(context, id, { ...header, targetSpec, body, createdAt }).then(
+  repeatedAck(context, id, { ...header, targetSpec, body }).then(
     (ack) => context.session.write(ack),
     (error: unknown) => context.session.failSend(error, header),
   )

@@ -11,12 +11,12 @@ export type Accepted = ReturnType<typeof verifyPresence> & { readonly token: str
 export function acceptPresence({ mesh, me }: Ready, token: string): Accepted {
   const signed = verifyPresence(token, { mesh: mesh.id, session: me.key })
   if (signed.seq <= me.signed.seq) throw new MeshError('bad_presence', `its seq ${signed.seq} is not above the last one, ${me.signed.seq}`)
-  mesh.checkGroups(signed.groups)
   return { ...signed, token }
 }
 
-/** Makes it the session's presence, in the store and then in memory, and tells the peers: of what was not stored nobody hears. */
+/** Makes it the session's presence, in the store and then in memory, and tells the peers: of what was not stored nobody hears. Throws `quota_exceeded` where its groups would be too many for the mesh. */
 export async function storePresence({ kernel, mesh, me }: Ready, signed: Accepted): Promise<void> {
+  using _ = mesh.groupRoom.claim(signed.groups)
   await kernel.db
     .update(table)
     .set({ presence: signed.token, seq: signed.seq, groups: [...signed.groups] })

@@ -10,7 +10,14 @@ export interface Mailed {
   readonly holder: SessionPubkey | undefined
 }
 
-/** One envelope on its way into the store. `settled` is called once, after the commit: `known` when the id was stored before. */
+/** What became of an envelope: stored, not stored, or `known` where its id was stored before, with those whose deliveries were taken back because it says something else. */
+export type Outcome = 'stored' | Known | Error
+
+export interface Known {
+  readonly takenBack: ReadonlySet<RecipientPubkey>
+}
+
+/** One envelope on its way into the store. `settled` is called once, after the commit. */
 export interface Entry {
   readonly meshId: MeshId
   readonly id: MessageId
@@ -26,11 +33,13 @@ export interface Entry {
   /** As many as recipients, or none when the body is boxed for the single one. */
   readonly wraps: readonly string[]
   readonly mail: readonly Mailed[]
+  /** Those without room in their queue: for the sender to see, sessions and, as mail, members. */
+  readonly full: readonly { readonly key: RecipientPubkey; readonly mail: boolean }[]
   /** The sending, where it is traced. */
   readonly span: Span | undefined
   /** What recipients said of it while it waited. */
   early: Map<RecipientPubkey, Receipt> | undefined
-  settled(outcome: 'stored' | 'known' | Error): void
+  settled(outcome: Outcome): void
 }
 
 export interface Receipt {
@@ -58,10 +67,11 @@ export interface Settled {
 /** Columns of `Settled`, for statements that move deliveries to another rung. */
 export const settledColumns = sql`d.mesh_id, d.message_id, d.recipient_pubkey, d.mail, d.sender_pubkey, d.size_bytes, d.rung, d.reason, d.at::float8 as at`
 
-const absent = '-'
+/** Stands for nothing in a column. */
+export const absent = '-'
 
 /** A message's way to one recipient. */
-interface Part {
+export interface Part {
   readonly entry: Entry
   readonly recipient: RecipientPubkey
   readonly wrap: string | undefined
@@ -71,15 +81,28 @@ interface Part {
   readonly early: Receipt | undefined
 }
 
-function partsOf(entry: Entry): Part[] {
+/** Its ways to each of its recipients, those without room last. */
+export function partsOf(entry: Entry): Part[] {
   const { recipients, wraps, mail, early } = entry
   const parts: Part[] = recipients.map((recipient, i) => ({ entry, recipient, wrap: wraps[i], mail: undefined, early: early?.get(recipient) }))
   for (const one of mail) parts.push({ entry, recipient: one.member, wrap: one.wrap, mail: one, early: early?.get(one.member) })
+  for (const { key, mail } of entry.full) parts.push({ entry, recipient: key, wrap: undefined, mail: mail ? unheld : undefined, early: refusal(entry, key) })
   return parts
 }
 
+const unheld = { holder: undefined }
+
+const refusal = ({ meshId, id, createdAt }: Entry, recipient: RecipientPubkey): Receipt => ({
+  meshId,
+  messageId: id,
+  recipient,
+  rung: 'failed',
+  reason: 'queue_full',
+  at: createdAt,
+})
+
 /** Messages with their deliveries as one insert; returns mesh id and message id, joined, of those that were new. */
-// Deliveries are not joined to the messages that were new, which would cost a third: those of a repeat exist already, and those of a conflict are taken back (repeat.ts).
+// Deliveries are not joined to the messages that were new, which would cost a third: those of a repeat exist already, and those of a conflict are taken back (conflicts.ts).
 export function insertStatement(entries: readonly Entry[]) {
   const of = (pick: (entry: Entry) => string | number) => column(entries.map((entry) => pick(entry)))
   return sql`
@@ -114,7 +137,7 @@ function deliveryInsert(parts: readonly Part[]) {
 export function settledEarly(entry: Entry): Settled[] {
   if (!entry.early) return []
   return partsOf(entry).flatMap(({ recipient, mail, early }) =>
-    early
+    early && entry.early?.get(recipient) === early
       ? {
           mesh_id: entry.meshId,
           message_id: entry.id,

@@ -5,6 +5,7 @@ import { forgetFiles, sweepFiles } from './file-sweep.ts'
 import type { Kernel } from './kernel.ts'
 import { sweepKeyboxes } from './keyboxes.ts'
 import { end, tell } from './lifecycle.ts'
+import { refresh } from './policy.ts'
 import { rows } from './sql.ts'
 import { sweepSignedRequests } from './signed-requests.ts'
 import { removeTombstones } from './state-rows.ts'
@@ -55,6 +56,7 @@ async function count(kernel: Kernel): Promise<void> {
 /** The store is swept only now and then, as a `whole` run. */
 async function sweep(kernel: Kernel, now: number, whole: boolean): Promise<void> {
   endExpiredSessions(kernel, now)
+  for (const mesh of kernel.meshes.all()) if (mesh.policyInDoubt) await refresh(kernel, mesh)
   await sweepFiles(kernel, now)
   if (whole) {
     const failed = [...(await failForgotten(kernel, now)), ...(await failOld(kernel, now))]

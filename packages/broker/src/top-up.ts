@@ -1,6 +1,7 @@
-import { and, eq } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import { MeshError, times, type contract, type Input, type MessageId, type Output, type RecipientPubkey, type SessionPubkey } from '@claudemesh/protocol'
 import type { Ready } from './kernel.ts'
+import type { Database } from './ports.ts'
 import { peerTable } from './presence.ts'
 import { pushHead, tailOf } from './push.ts'
 import { parseRecipients } from './recipients.ts'
@@ -44,36 +45,43 @@ async function storedOf({ kernel, mesh, me }: Ready, messageId: MessageId) {
   const before = await kernel.db
     .select({ key: delivery.recipientPubkey })
     .from(delivery)
-    .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, messageId)))
+    .where(and(eq(delivery.meshId, mesh.id), eq(delivery.messageId, messageId), sql`${delivery.reason} is distinct from 'queue_full'`))
   return { stored, had: new Set<RecipientPubkey>(before.map((row) => row.key)) }
 }
 
-/** Stores the deliveries in their turn; the recipients for whom there was none yet. */
+/** Stores the deliveries in their turn, those without room as failed; the recipients for whom there was none yet, or no room. */
 async function add(
   { kernel, mesh, me }: Ready,
   { id: messageId, ciphertext }: { id: MessageId; ciphertext: string },
-  { recipients, wraps }: Routed,
+  { recipients, wraps, full }: Routed,
   at: number,
 ): Promise<ReadonlySet<RecipientPubkey>> {
-  if (recipients.length === 0) return new Set()
-  const rows = recipients.map((recipient, i) => ({
-    meshId: mesh.id,
-    messageId,
-    recipientPubkey: recipient.key,
-    senderPubkey: me.key,
-    wrap: wraps[i] ?? null,
-    sizeBytes: ciphertext.length,
-    rung: 'stored' as const,
-    at,
-  }))
+  if (recipients.length + full.length === 0) return new Set()
+  const common = { meshId: mesh.id, messageId, senderPubkey: me.key, sizeBytes: ciphertext.length, at }
+  const rows = [
+    ...recipients.map(({ key }, i) => ({ ...common, recipientPubkey: key, wrap: wraps[i] ?? null, rung: 'stored' as const })),
+    ...full.map(({ key }) => ({ ...common, recipientPubkey: key, rung: 'failed' as const, reason: 'queue_full' })),
+  ]
   for (const recipient of recipients) recipient.enqueue(ciphertext.length)
   const added = new Set<RecipientPubkey>()
   try {
-    const { recipientPubkey: key } = delivery
-    for (const row of await kernel.writer.after(async () => kernel.db.insert(delivery).values(rows).onConflictDoNothing().returning({ key })))
-      added.add(row.key)
+    for (const { key, rung } of await kernel.writer.after(() => insert(kernel.db, rows))) if (rung === 'stored') added.add(key)
     return added
   } finally {
     for (const recipient of recipients) if (!added.has(recipient.key)) recipient.unqueue(ciphertext.length)
   }
+}
+
+/** A recipient that had no room before is tried anew. */
+async function insert(db: Database, rows: (typeof delivery.$inferInsert)[]) {
+  const { messageId, recipientPubkey: key, meshId, rung, reason } = delivery
+  return db
+    .insert(delivery)
+    .values(rows)
+    .onConflictDoUpdate({
+      target: [messageId, key, meshId],
+      set: { wrap: sql`excluded.wrap`, rung: sql`excluded.rung`, reason: sql`excluded.reason`, at: sql`excluded.at` },
+      setWhere: eq(reason, 'queue_full'),
+    })
+    .returning({ key, rung })
 }

@@ -1,10 +1,11 @@
 import type { Clock, Log } from '@claudemesh/protocol'
 import { Backlog } from './backlog.ts'
+import { takeBack, type Conflicts } from './conflicts.ts'
 import { Early } from './early.ts'
 import { Lanes } from './lanes.ts'
 import type { Database } from './ports.ts'
 import { preparedRows, rows } from './sql.ts'
-import { insertStatement, receiptStatement, settledEarly, type Entry, type Receipt, type Settled } from './statements.ts'
+import { insertStatement, receiptStatement, settledEarly, type Entry, type Outcome, type Receipt, type Settled } from './statements.ts'
 import { causeOf } from './cause.ts'
 import { asked, type Watching } from './asked.ts'
 import type { Meter } from './meter.ts'
@@ -133,7 +134,7 @@ export class Writer {
       const stored = new Set((await asked(this.#watching, 'messages', insert, more)).map((row) => row.key))
       this.#meter.observe('batch_seconds', (this.#clock.now() - began) / 1000)
       this.#meter.count('messages', 'stored', stored.size)
-      this.#stored(entries, stored)
+      this.#stored(entries, stored, await this.#conflicts(entries, stored))
     } catch (error) {
       this.#log('error', 'store_failed', { what: 'insert', count: entries.length, cause: causeOf(error) })
       this.#failed(entries, error)
@@ -143,14 +144,30 @@ export class Writer {
     return entries.length
   }
 
-  #stored(entries: readonly Entry[], stored: ReadonlySet<string>): void {
+  async #conflicts(entries: readonly Entry[], stored: ReadonlySet<string>): Promise<Conflicts> {
+    if (stored.size === entries.length) return new Map()
+    const known = entries.filter((entry) => !stored.has(entry.meshId + entry.id))
+    try {
+      return await asked(this.#watching, 'task', () => takeBack(this.#db, known))
+    } catch (error) {
+      // What is stored is stored.
+      this.#log('error', 'store_failed', { what: 'conflicts', count: known.length, cause: causeOf(error) })
+      return new Map()
+    }
+  }
+
+  #stored(entries: readonly Entry[], stored: ReadonlySet<string>, conflicts: Conflicts): void {
     const early: Settled[] = []
     for (const entry of entries) {
-      const fresh = stored.has(entry.meshId + entry.id)
-      this.#settle(entry, fresh ? 'stored' : 'known')
-      if (fresh) early.push(...settledEarly(entry))
+      if (stored.has(entry.meshId + entry.id)) {
+        this.#settle(entry, 'stored')
+        early.push(...settledEarly(entry))
+        continue
+      }
+      const takenBack = conflicts.get(entry)
+      this.#settle(entry, { takenBack: takenBack ?? new Set() })
       // What was said of a repeat is said of the message that was stored before.
-      else if (entry.early) this.#receipts.push(...entry.early.values())
+      if (!takenBack && entry.early) this.#receipts.push(...entry.early.values())
     }
     this.#tell(early)
   }
@@ -165,7 +182,7 @@ export class Writer {
   }
 
   /** One that cannot be told keeps nobody else from being told. */
-  #settle(entry: Entry, outcome: 'stored' | 'known' | Error): void {
+  #settle(entry: Entry, outcome: Outcome): void {
     this.backlog.remove(entry.meshId)
     try {
       entry.settled(outcome)

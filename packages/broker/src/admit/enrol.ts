@@ -19,11 +19,12 @@ export async function enrol(greeting: Greeting, input: Input<Enrol>): Promise<Ou
   if (!mesh) throw new MeshError('unauthorized')
   await refresh(kernel, mesh)
   const now = kernel.clock.now()
-  const chain = verifyChain(tokens, { mesh: mesh.id, root: mesh.root, now, ends: 'member', revoked: mesh.policy.body.revoked })
+  const { policy } = mesh
+  const chain = verifyChain(tokens, { mesh: mesh.id, root: mesh.root, now, ends: 'member', revoked: policy.body.revoked })
   verifyEnrol({ mesh: mesh.id, member: chain.member.key, aud, nonce, clientNonce, timestamp, proof })
   const boxes = keybox ? [currentKeybox(mesh, keybox, { reader: chain.member.key, by: chain.member.key, now })] : []
   await kernel.db.transaction(async (tx) => {
-    await holdPolicy(tx, mesh)
+    await holdPolicy(tx, mesh, policy)
     const [fresh] = await tx
       .insert(tables.member)
       .values(memberRow(mesh.id, chain, tokens, now))
@@ -36,7 +37,7 @@ export async function enrol(greeting: Greeting, input: Input<Enrol>): Promise<Ou
     if (boxes.length > 0) await putKeyboxes(tx, boxes)
   })
   kernel.log('info', 'enrolled', { mesh: mesh.id, member: chain.member.id })
-  return { memberId: chain.member.id, policy: mesh.policy.token }
+  return { memberId: chain.member.id, policy: policy.token }
 }
 
 /** The row of a member whose chain verified. */

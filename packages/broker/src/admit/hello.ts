@@ -41,8 +41,10 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
   if (!member) throw new MeshError('unauthorized')
   const { aud, clientNonce, timestamp, signature, proof } = input
   verifyHello({ mesh: mesh.id, member: input.pubkey, session: input.sessionPubkey, aud, nonce, clientNonce, timestamp, signature, proof })
+  const { policy } = mesh
   const chain = checkChain(kernel, mesh, member.chain, input)
   const signed = checkPresence(mesh, input)
+  using _ = mesh.groupRoom.claim(signed.groups)
   const key = input.sessionPubkey
   const [before] = await kernel.db
     .select({ seq: tables.presence.seq, node: tables.presence.node, disconnectedAt: tables.presence.disconnectedAt })
@@ -80,6 +82,7 @@ async function admit({ kernel, session, nonce }: Greeting, mesh: Mesh, input: He
   const unsure = before !== undefined && leftInDoubt(kernel, before)
   if (unsure) mesh.doubt()
   const me = register(kernel, mesh, session, {
+    policy,
     row: { ...row, epoch: stored?.epoch ?? 0 },
     queued,
     showsMail: input.mail === true,
@@ -95,6 +98,8 @@ function leftInDoubt({ nodes }: Kernel, before: { readonly node: NodeId | null; 
 }
 
 interface Admitted {
+  /** Under which its certificates were verified. */
+  readonly policy: Mesh['policy']
   readonly row: typeof tables.presence.$inferSelect
   readonly queued: Presence['queued'] | undefined
   readonly showsMail: boolean
@@ -102,10 +107,13 @@ interface Admitted {
 }
 
 /** From here to the answer nothing waits: the connection, its presence and the peers' view of it change in one step. */
-function register(kernel: Kernel, mesh: Mesh, session: Session, { row, queued, showsMail, inOrder }: Admitted): Presence {
-  if (!session.greeting) {
+function register(kernel: Kernel, mesh: Mesh, session: Session, { policy, row, queued, showsMail, inOrder }: Admitted): Presence {
+  try {
+    if (!session.greeting) throw new MeshError('closed')
+    if (mesh.policy !== policy) verifyIn(kernel, mesh, 'session', row.chain)
+  } catch (error) {
     abandoned(kernel, mesh, row)
-    throw new MeshError('closed')
+    throw error
   }
   takeOver(kernel, mesh, session, row.sessionPubkey)
   // While the row was written, the session may have come to another node.
@@ -145,7 +153,6 @@ function checkPresence(mesh: Mesh, input: Hello) {
   const same =
     told.length === signed.groups.length && told.every((t) => signed.groups.some((g) => g.name === t.name && (g.role ?? '') === t.role.normalize('NFC').trim()))
   if (!same) throw new MeshError('bad_presence', 'the presence carries other groups than the hello')
-  mesh.checkGroups(signed.groups)
   return signed
 }
 

@@ -35,10 +35,11 @@ export const session: Handlers<S, Ready, Exclude<Answerable<S>, Greets>> = {
 
   createInvite: async ({ kernel, mesh, me }, { chain, keybox }) => {
     const now = kernel.clock.now()
+    const { policy } = mesh
     const { invite } = verifyIn(kernel, mesh, 'invite', chain)
     const boxes = keybox ? [currentKeybox(mesh, keybox, { reader: invite.key, by: me.memberPubkey, now })] : []
     await kernel.db.transaction(async (tx) => {
-      await holdPolicy(tx, mesh)
+      await holdPolicy(tx, mesh, policy)
       await checkInvites(tx, mesh.id, now)
       await tx
         .insert(tables.invite)

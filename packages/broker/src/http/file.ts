@@ -17,14 +17,15 @@ interface Caller {
   readonly me: Presence
 }
 
-/** Which file a request is about, and the span it is a part of. */
+/** Which file a request is about, where it comes from, and the span it is a part of. */
 interface Asked {
   readonly id: FileId
+  readonly address: string
   readonly span: Span | undefined
 }
 
 /** Sends or takes the object of a file: ciphertext, through the broker, so that access is checked each time and the storage is nobody else's to reach. */
-export async function answerFile(kernel: Kernel, request: IncomingMessage, response: ServerResponse, { id, span: cause }: Asked): Promise<void> {
+export async function answerFile(kernel: Kernel, request: IncomingMessage, response: ServerResponse, { id, address, span: cause }: Asked): Promise<void> {
   const { method } = request
   if (method !== 'GET' && method !== 'HEAD' && method !== 'PUT') {
     reply(response, 405, { code: 'method_not_allowed' })
@@ -32,7 +33,7 @@ export async function answerFile(kernel: Kernel, request: IncomingMessage, respo
   }
   const { origin } = request.headers
   if (origin !== undefined && !kernel.pages.has(origin)) throw new MeshError('forbidden', 'pages of this origin may not connect')
-  const caller = await callerOf(kernel, request, method)
+  const caller = await callerOf(kernel, request, method, address)
   using _ = kernel.transfers.begin(caller.me.key)
   // Node destroys the socket by itself.
   request.socket.setTimeout(times.transferIdle)
@@ -46,14 +47,20 @@ export async function answerFile(kernel: Kernel, request: IncomingMessage, respo
   }
 }
 
-async function callerOf(kernel: Kernel, request: IncomingMessage, method: HttpMethod): Promise<Caller> {
+async function callerOf(kernel: Kernel, request: IncomingMessage, method: HttpMethod, address: string): Promise<Caller> {
   const now = kernel.clock.now()
   const signed = { method, path: request.url ?? '', size: lengthOf(request), auds: kernel.audiences, now }
   const { mesh: meshId, session, nonce } = verifyHttp(request.headers.authorization ?? '', signed)
+  // Anybody can sign: who is not known here, and has the store asked, greets.
+  const known = kernel.meshes.peek(meshId)?.presences.has(session) === true
+  if (!known) kernel.limiter.greet(address, now)
   // Its connection may stand at another node on the same store.
   const mesh = await kernel.meshes.get(kernel, meshId)
   const me = mesh?.presences.get(session)
-  if (!mesh || !me || now > me.expiresAt + times.skew) throw new MeshError('unauthorized')
+  if (!mesh || !me || now > me.expiresAt + times.skew) {
+    if (!known) kernel.limiter.refused(address)
+    throw new MeshError('unauthorized')
+  }
   kernel.limiter.spend({ mesh, me }, now, 'requests')
   await takeOnce(kernel.db, meshId, { session, nonce }, now)
   return { mesh, me }
