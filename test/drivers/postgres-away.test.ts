@@ -16,7 +16,7 @@ afterAll(() => server[Symbol.asyncDispose]())
 const all = <T>(ask: (n: number) => Promise<T>) => Promise.all(Array.from({ length: connections }, (_, n) => ask(n)))
 
 async function run(store: Pick<Store, 'db'>, statement: string): Promise<unknown[]> {
-  return (await store.db.execute(sql.raw(statement))) as unknown as unknown[]
+  return store.db.execute(sql.raw(statement)) as unknown as Promise<unknown[]>
 }
 
 /** A store all of whose connections stand. */
@@ -86,12 +86,12 @@ test('a transaction whose connection was lost asks nothing more: no part of it i
   await run(direct, 'create table part (n int)')
   const [lost, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<unknown>()]
   const work = store.db.transaction(async (tx) => {
-    const [{ pid } = {}] = (await run({ db: tx as unknown as Store['db'] }, 'insert into part values (1) returning pg_backend_pid() as pid')) as {
+    const [{ pid } = {}] = (await run({ db: tx }, 'insert into part values (1) returning pg_backend_pid() as pid')) as {
       pid?: number
     }[]
     await run(direct, `select pg_terminate_backend(${pid}, 5000)`)
     await lost.promise
-    gone.resolve(await run({ db: tx as unknown as Store['db'] }, 'insert into part values (2)').catch((error: unknown) => error))
+    gone.resolve(await run({ db: tx }, 'insert into part values (2)').catch((error: unknown) => error))
   })
   await expect(work).rejects.toMatchObject({ code: 'CONNECTION_CLOSED' })
   // The same connection serves others meanwhile.
