@@ -70,6 +70,8 @@ export class Mesh implements AsyncDisposable {
   readonly #proofs: Proofs
   readonly #incoming: Incoming
   #cancelRenewal: () => void = () => {}
+  /** Whether the roster was ever loaded. */
+  #usable = false
   #settled: { resolve: () => void; reject: (error: MeshError) => void } | undefined
 
   private constructor(o: ConnectOptions) {
@@ -356,7 +358,7 @@ export class Mesh implements AsyncDisposable {
   #changed(state: ConnectionState): void {
     if (state.phase === 'ready') {
       this.#cancelRenewal = this.#o.clock.after(renewAfter, () => this.#connection.redial())
-      void this.#load()
+      void this.#load(state)
     } else {
       this.#cancelRenewal()
       this.#incoming.rosterReady(false)
@@ -366,11 +368,15 @@ export class Mesh implements AsyncDisposable {
     this.#events.emit('connection', state)
   }
 
-  async #load(): Promise<void> {
+  async #load(state: ConnectionState): Promise<void> {
+    // A connection that came after loads by itself.
+    const isOver = () => this.#connection.state !== state
     try {
       this.#roster.loading()
       await loadPeers(this.calls, this.#roster)
+      if (isOver()) return
       this.#roster.loaded()
+      this.#usable = true
       this.#incoming.rosterReady(true)
       this.#outbox?.connected(true)
       this.#proofs.resume()
@@ -379,10 +385,11 @@ export class Mesh implements AsyncDisposable {
       if (this.#o.persist) void this.#directory.refresh().catch(() => {})
       await this.#attributes.repeatStatus()
     } catch (error) {
-      // A lost connection loads again by itself.
-      if (error instanceof MeshError && (error.code === 'unavailable' || error.code === 'closed')) return
-      this.#o.log?.('warn', 'roster_failed', { error: error instanceof MeshError ? error.code : 'internal' })
-      this.#connection.redial()
+      if (isOver()) return
+      const cause = error instanceof MeshError ? error : new MeshError('internal', undefined, { cause: error })
+      this.#o.log?.('warn', 'roster_failed', { error: cause.code })
+      if (this.#usable || this.#o.persist) this.#connection.failed(cause)
+      else void this.#connection.close(cause)
     }
   }
 
