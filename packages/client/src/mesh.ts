@@ -70,6 +70,8 @@ export class Mesh implements AsyncDisposable {
   readonly #proofs: Proofs
   readonly #incoming: Incoming
   #cancelRenewal: () => void = () => {}
+  /** The broker may have given this session's mail to another one. */
+  #strayed = false
   /** Whether the roster was ever loaded. */
   #usable = false
   #settled: { resolve: () => void; reject: (error: MeshError) => void } | undefined
@@ -130,7 +132,10 @@ export class Mesh implements AsyncDisposable {
     this.memory = new Memory(this.#kernel)
     this.files = new Files(this.#kernel)
     this.#receipts = new Receipts((body) => this.#connection.notify('receipt', body))
-    this.inbox = new Inbox(() => this.#incoming.pump())
+    this.inbox = new Inbox(
+      () => this.#incoming.pump(),
+      ({ id, durable }) => durable === true && this.#strayed && o.mailSeen?.has(id) === true,
+    )
     this.#directory = new Directory({ mesh, root, clock, calls: this.calls, cache: o.memberCache, revoked: () => this.#policy.current?.revoked ?? nobody })
     this.#outbox = o.outbox && this.#makeOutbox(o.outbox, log)
     this.#outgoing = new Outgoing({
@@ -361,6 +366,7 @@ export class Mesh implements AsyncDisposable {
       void this.#load(state)
     } else {
       this.#cancelRenewal()
+      this.#strayed = true
       this.#incoming.rosterReady(false)
       this.#outbox?.connected(false)
     }
@@ -377,6 +383,8 @@ export class Mesh implements AsyncDisposable {
       if (isOver()) return
       this.#roster.loaded()
       this.#usable = true
+      this.inbox.peek()
+      this.#strayed = false
       this.#incoming.rosterReady(true)
       this.#outbox?.connected(true)
       this.#proofs.resume()
