@@ -389,3 +389,22 @@ test('what is seen while the broker is away is proven to the sender when it is b
   await returns(mesh, alice)
   for (const { id } of sent) expect(await next(bob, 'delivery', (update) => update.id === id && update.proven === true)).toMatchObject({ rung: 'surfaced' })
 })
+
+test('what is seen while the outbox cannot be emptied is proven to the sender once it is', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, session, alice, bob } = await scene(stack)
+  await alice.close()
+  const evil = stack.use(await EvilBroker.before(mesh.url))
+  const ann = await session('Ann', { dial: evil.dial })
+  const { id } = await bob.send({ to: 'Ann', message: 'seen?' })
+  const message = await next(ann, 'message')
+  evil.tamper = (frame) => [frame.type === 'ack' ? { type: 'error', id: frame['id'], code: 'storage_unavailable', message: 'away' } : frame]
+  expect(await ann.send({ to: 'Bob', message: 'waits' })).toMatchObject({ outbox: true })
+  ann.surfaced([message])
+  await mesh.advance(5000)
+  expect(seen(bob, 'delivery').filter(({ proven }) => proven)).toEqual([])
+  evil.tamper = (frame) => [frame]
+  await mesh.advance(10_000)
+  expect(await next(bob, 'delivery', (update) => update.proven === true)).toMatchObject({ id, rung: 'surfaced' })
+  expect(seen(ann, 'connection')).toEqual([])
+})

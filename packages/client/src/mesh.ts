@@ -340,6 +340,7 @@ export class Mesh implements AsyncDisposable {
       self: this.#self,
       events: this.#events,
       reached: (id, ack) => this.#outgoing.reached(id, ack),
+      cleared: () => this.#proofs.resume(),
     })
   }
 

@@ -17,6 +17,8 @@ export interface OutboxOptions {
   readonly events: Emitter<MeshEvents>
   /** The broker has stored this message of ours. */
   reached(id: MessageId, ack: Ack): Promise<void>
+  /** Nothing of this session waits any more. */
+  cleared(): void
 }
 
 /** Without its broker for so long, a send goes to disk. */
@@ -139,7 +141,10 @@ export class Outbox {
     this.#own = this.#mine()
     // Something was kept just as the last look found nothing.
     if (this.#own && retry === undefined) retry = 0
-    if (this.clear) for (const settle of this.#waiters) settle(true)
+    if (this.clear) {
+      for (const settle of this.#waiters) settle(true)
+      this.#o.cleared()
+    }
     if (this.#ready) this.#cancel = this.#o.clock.after(retry ?? again.idle, () => void this.flush())
   }
 
