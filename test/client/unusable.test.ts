@@ -1,7 +1,7 @@
 import { Mesh } from '@claudemesh/client'
 import { expect, test } from 'vitest'
 import { EvilBroker, type Frame } from '../harness/evil.ts'
-import { change, next } from '../harness/events.ts'
+import { change, next, seen } from '../harness/events.ts'
 import { testMesh, type TestMesh, type TestPeer } from '../harness/mesh.ts'
 
 const longest = { random: (n: number) => new Uint8Array(n).fill(255) }
@@ -89,4 +89,15 @@ test.for([
   refuse(evil, 'hello_ack', { code: 'overloaded', retryAfter })
   evil.hangUp(4999)
   expect((await waits(mesh, alice, expected.length)).map(({ ms }) => ms)).toEqual(expected)
+})
+
+test('a broker that is asked whether it is there and refuses to say more has not gone silent', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, evil, alice } = await scene(stack)
+  refuse(evil, 'policy', { code: 'overloaded', retryAfter: 60_000 })
+  const asked = evil.heard.length
+  mesh.clock.advance(76_000)
+  await expect(alice.calls.session.getPolicy({})).rejects.toMatchObject({ code: 'overloaded' })
+  expect(evil.heard.slice(asked).map(({ type }) => type)).toEqual(['get_policy', 'get_policy'])
+  expect(seen(alice, 'connection')).toEqual([])
 })

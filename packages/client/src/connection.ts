@@ -280,8 +280,13 @@ export class Connection implements AsyncDisposable {
       }
       this.requests.ask(contract.session.getPolicy, {}, { timeoutMs: patience }).then(
         () => life === this.#life && watch(),
-        () => life === this.#life && this.#lost(new MeshError('unavailable', 'the broker went silent')),
+        () => life === this.#life && unlessSilent(),
       )
+    }
+    // A refusal is an answer too.
+    const unlessSilent = (): void => {
+      if (this.#o.clock.now() - this.#seen < silence) watch()
+      else this.#lost(new MeshError('unavailable', 'the broker went silent'))
     }
     this.#seen = this.#o.clock.now()
     watch()
