@@ -114,6 +114,32 @@ test('a session that crashed lets its mail go when it is stale', async () => {
   expect(await first(early)).toMatchObject({ id, text: 'second has it' })
 })
 
+test.for(['while its line is still away', 'when it is back'])(
+  'what another session has shown is not shown by one that lost its line with it: %s',
+  async (when) => {
+    await using mesh = await testMesh()
+    const carol = await carolAway(mesh)
+    const alice = await mesh.peer('Alice')
+    const early = await carol.session('First')
+    const { id } = await alice.send({ to: 'Carol', message: 'once', durable: true })
+    await next(early, 'message')
+    early.line.refuse()
+    early.line.cut()
+    const second = await carol.session('Second')
+    await mesh.advance(95_000)
+    const message = await first(second)
+    expect(message.id).toBe(id)
+    expect(early.inbox.peek()).toMatchObject([{ id }])
+    second.surfaced([message])
+    if (when === 'when it is back') {
+      early.line.refuse(false)
+      while (early.connection.phase !== 'ready') await mesh.advance(5000)
+      await mesh.settle()
+    }
+    expect(early.inbox.peek()).toEqual([])
+  },
+)
+
 test('mail survives a reconnect of its holder and comes once', async () => {
   await using mesh = await testMesh()
   const carol = await carolAway(mesh)

@@ -1,8 +1,9 @@
 import { defaultRates, type BrokerOptions } from '@claudemesh/broker'
-import { Mesh } from '@claudemesh/client'
+import { Mesh, type Dial } from '@claudemesh/client'
 import { openStore } from '@claudemesh/drivers'
 import { expect, test } from 'vitest'
 import { change, next, seen } from '../harness/events.ts'
+import { EvilBroker, type Frame } from '../harness/evil.ts'
 import { Line } from '../harness/line.ts'
 import { newSession, testMesh, type PeerOptions, type TestMesh, type TestPeer } from '../harness/mesh.ts'
 import { newDesk } from '../harness/ports.ts'
@@ -35,6 +36,16 @@ async function returns(mesh: TestMesh, peer: TestPeer): Promise<void> {
     mesh.clock.advance(5000)
     await change(peer, 'connection')
   }
+}
+
+/** A way to a broker that can be away. */
+function switched(dial: Dial): { away: boolean; dial: Dial } {
+  const nowhere: Dial = (_url, events) => {
+    queueMicrotask(() => events.close(1006))
+    return { send: () => {}, close: () => {} }
+  }
+  const way = { away: false, dial: (...to: Parameters<Dial>) => (way.away ? nowhere : dial)(...to) }
+  return way
 }
 
 /** What a send answers when the broker stays away. */
@@ -173,6 +184,96 @@ test('another session of the member forwards what a dead one left: verified as t
   expect(await heir.status(id as never)).toMatchObject({ outbox: { sentAt: expect.any(Number) }, recipients: [{ name: 'Bob', rung: 'received' }] })
 })
 
+test('a session that has its broker all the while brings what another one leaves, without a reconnect', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, desk, session, alice, bob } = await scene(stack)
+  const other = await session('Other')
+  await leaves(alice)
+  await kept(mesh, alice.send({ to: 'Bob', message: 'left behind' }))
+  await alice.close()
+  await mesh.advance(60_000)
+  await other.flushed()
+  expect(desk.outbox.list()).toEqual([])
+  expect(await texts(bob, 1)).toEqual(['left behind'])
+  expect(seen(other, 'connection')).toEqual([])
+})
+
+test('a reader whose queue is full costs the sender that message, and nobody else theirs', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, session, alice } = await scene(stack)
+  await alice.close()
+  const evil = stack.use(await EvilBroker.before(mesh.url))
+  const carol = await mesh.peer('Carol')
+  const way = switched(evil.dial)
+  const ann = await session('Ann', way)
+  way.away = true
+  evil.hangUp(4999)
+  while (ann.connection.phase === 'ready') await change(ann, 'connection')
+  const full = await kept(mesh, ann.send({ to: 'Bob', message: 'does not fit' }))
+  const behind = await kept(mesh, ann.send({ to: 'Carol', message: 'fits' }))
+  const refusal = { type: 'error', code: 'queue_full', message: 'full' }
+  evil.tamper = (frame) => [frame.type === 'ack' && frame['messageId'] === full.id ? { ...refusal, id: frame['id'] } : frame]
+  way.away = false
+  while (seen(ann, 'outbox').length < 2) await mesh.advance(5000)
+  expect(seen(ann, 'outbox')).toEqual([
+    { id: full.id, to: ['Bob'], failed: 'queue_full' },
+    { id: behind.id, to: ['Carol'], stored: 1 },
+  ])
+  expect(await texts(carol, 1)).toEqual(['fits'])
+})
+
+test('a message that expires while nothing can be written is given up once it can be', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, desk, session, alice } = await scene(stack)
+  await alice.close()
+  const tries: number[] = []
+  let full = true
+  const settle = (...outcome: Parameters<typeof desk.outbox.settle>) => {
+    tries.push(mesh.clock.now())
+    if (full) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+    desk.outbox.settle(...outcome)
+  }
+  const ann = await session('Ann', { options: { outbox: { ...desk.outbox, settle } } })
+  await leaves(ann)
+  const { id } = await kept(mesh, ann.send({ to: 'Bob', message: 'too late' }))
+  mesh.clock.advance(24 * 3_600_000 + 15_000)
+  expect(tries).toHaveLength(2)
+  full = false
+  mesh.clock.advance(10_000)
+  expect(tries).toHaveLength(3)
+  expect(await next(ann, 'outbox')).toMatchObject({ id, failed: 'expired' })
+})
+
+test.for(['at once', 'from the outbox'])(
+  'a broker that tells nonsense of who came meanwhile takes nothing back: what goes out %s counts as stored',
+  async (how) => {
+    await using stack = new AsyncDisposableStack()
+    const { mesh, session, alice, bob, wire } = await scene(stack)
+    await alice.close()
+    const evil = stack.use(await EvilBroker.before(mesh.url))
+    await bob.joinGroup('team')
+    const way = switched(evil.dial)
+    const ann = await session('Ann', way)
+    await mesh.settle()
+    const known = evil.told.flatMap((frame) => (frame.type === 'peers_list' ? (frame['peers'] as Frame[]) : []))[0]
+    const stranger = { ...known, sessionPubkey: 'A'.repeat(43), chain: [7, 8] }
+    evil.tamper = (frame) => [frame.type === 'ack' ? { ...frame, missing: [stranger] } : frame]
+    if (how === 'at once') {
+      expect(await ann.send({ to: '@team', message: 'stored' })).toMatchObject({ queued: 1 })
+    } else {
+      way.away = true
+      evil.hangUp(4999)
+      while (ann.connection.phase === 'ready') await change(ann, 'connection')
+      const { id } = await kept(mesh, ann.send({ to: '@team', message: 'stored' }))
+      way.away = false
+      while (seen(ann, 'outbox').length === 0) await mesh.advance(5000)
+      expect(seen(ann, 'outbox')).toEqual([{ id, to: ['Bob'], stored: 1 }])
+    }
+    expect(await texts(bob, 1)).toEqual(['stored'])
+    expect(new Set(wire).size).toBe(1)
+  },
+)
+
 test('the reader may be away when it is forwarded, and never have met the session that sealed it', async () => {
   await using stack = new AsyncDisposableStack()
   const { mesh, session, alice, bob } = await scene(stack)
@@ -287,4 +388,23 @@ test('what is seen while the broker is away is proven to the sender when it is b
   expect(seen(bob, 'delivery').filter(({ proven }) => proven)).toEqual([])
   await returns(mesh, alice)
   for (const { id } of sent) expect(await next(bob, 'delivery', (update) => update.id === id && update.proven === true)).toMatchObject({ rung: 'surfaced' })
+})
+
+test('what is seen while the outbox cannot be emptied is proven to the sender once it is', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { mesh, session, alice, bob } = await scene(stack)
+  await alice.close()
+  const evil = stack.use(await EvilBroker.before(mesh.url))
+  const ann = await session('Ann', { dial: evil.dial })
+  const { id } = await bob.send({ to: 'Ann', message: 'seen?' })
+  const message = await next(ann, 'message')
+  evil.tamper = (frame) => [frame.type === 'ack' ? { type: 'error', id: frame['id'], code: 'storage_unavailable', message: 'away' } : frame]
+  expect(await ann.send({ to: 'Bob', message: 'waits' })).toMatchObject({ outbox: true })
+  ann.surfaced([message])
+  await mesh.advance(5000)
+  expect(seen(bob, 'delivery').filter(({ proven }) => proven)).toEqual([])
+  evil.tamper = (frame) => [frame]
+  await mesh.advance(10_000)
+  expect(await next(bob, 'delivery', (update) => update.proven === true)).toMatchObject({ id, rung: 'surfaced' })
+  expect(seen(ann, 'connection')).toEqual([])
 })

@@ -42,6 +42,8 @@ export interface ConnectionOptions {
 const silence = times.ping * 2.5
 const patience = 10_000
 const stableAfter = 10_000
+/** However long the broker says. */
+const longestWait = 300_000
 const ended: ReadonlySet<ErrorCode> = new Set(['revoked', 'replaced'])
 
 /** The connection of one session: dials, says hello, notices a dead line, and dials again until closed. */
@@ -109,6 +111,11 @@ export class Connection implements AsyncDisposable {
     this.#drop(new MeshError('unavailable', 'the connection is being renewed'), 1000)
     this.#attempt = 0
     this.#dial()
+  }
+
+  /** The broker accepted the session, and the session can do nothing with it for this reason: another attempt follows, later each time. */
+  failed(cause: MeshError): void {
+    if (this.#state.phase === 'ready') this.#lost(cause)
   }
 
   /** Ends for good; resolves when the socket is gone. */
@@ -238,9 +245,16 @@ export class Connection implements AsyncDisposable {
       return
     }
     this.#drop(cause, 1006)
-    const wait = cause.retryAfter ?? backoff(Math.max(1, this.#attempt), this.#o.random)
+    const wait = this.#pause(cause)
     this.#become({ phase: 'waiting', until: this.#o.clock.now() + wait, attempt: this.#attempt, cause })
     this.#cancel = this.#o.clock.after(wait, () => this.#dial())
+  }
+
+  /** As long as the broker says, within reason: only once may that be at once. */
+  #pause({ retryAfter }: MeshError): number {
+    const least = backoff(Math.max(1, this.#attempt), this.#o.random)
+    if (retryAfter === undefined) return least
+    return Math.min(Math.max(retryAfter, this.#attempt > 1 ? least : 0), longestWait)
   }
 
   #drop(cause: MeshError, code: number): void {
@@ -266,8 +280,13 @@ export class Connection implements AsyncDisposable {
       }
       this.requests.ask(contract.session.getPolicy, {}, { timeoutMs: patience }).then(
         () => life === this.#life && watch(),
-        () => life === this.#life && this.#lost(new MeshError('unavailable', 'the broker went silent')),
+        () => life === this.#life && unlessSilent(),
       )
+    }
+    // A refusal is an answer too.
+    const unlessSilent = (): void => {
+      if (this.#o.clock.now() - this.#seen < silence) watch()
+      else this.#lost(new MeshError('unavailable', 'the broker went silent'))
     }
     this.#seen = this.#o.clock.now()
     watch()

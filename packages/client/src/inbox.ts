@@ -5,9 +5,12 @@ import type { ReceivedMessage } from './types.ts'
 export class Inbox {
   readonly #waiting = new Map<MessageId, ReceivedMessage>()
   readonly #taken: () => void
+  readonly #isMoot: (message: ReceivedMessage) => boolean
 
-  constructor(taken: () => void = () => {}) {
+  /** `isMoot`: whether somebody else has shown the message meanwhile; such a one leaves when the others are looked at. */
+  constructor(taken: () => void = () => {}, isMoot: (message: ReceivedMessage) => boolean = () => false) {
     this.#taken = taken
+    this.#isMoot = isMoot
   }
 
   get size(): number {
@@ -23,7 +26,8 @@ export class Inbox {
     const first: ReceivedMessage[] = []
     for (const message of this.#waiting.values()) {
       if (first.length >= max) break
-      first.push(message)
+      if (this.#isMoot(message)) this.#waiting.delete(message.id)
+      else first.push(message)
     }
     return first
   }

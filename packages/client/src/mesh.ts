@@ -70,6 +70,10 @@ export class Mesh implements AsyncDisposable {
   readonly #proofs: Proofs
   readonly #incoming: Incoming
   #cancelRenewal: () => void = () => {}
+  /** The broker may have given this session's mail to another one. */
+  #strayed = false
+  /** Whether the roster was ever loaded. */
+  #usable = false
   #settled: { resolve: () => void; reject: (error: MeshError) => void } | undefined
 
   private constructor(o: ConnectOptions) {
@@ -128,7 +132,10 @@ export class Mesh implements AsyncDisposable {
     this.memory = new Memory(this.#kernel)
     this.files = new Files(this.#kernel)
     this.#receipts = new Receipts((body) => this.#connection.notify('receipt', body))
-    this.inbox = new Inbox(() => this.#incoming.pump())
+    this.inbox = new Inbox(
+      () => this.#incoming.pump(),
+      ({ id, durable }) => durable === true && this.#strayed && o.mailSeen?.has(id) === true,
+    )
     this.#directory = new Directory({ mesh, root, clock, calls: this.calls, cache: o.memberCache, revoked: () => this.#policy.current?.revoked ?? nobody })
     this.#outbox = o.outbox && this.#makeOutbox(o.outbox, log)
     this.#outgoing = new Outgoing({
@@ -333,6 +340,7 @@ export class Mesh implements AsyncDisposable {
       self: this.#self,
       events: this.#events,
       reached: (id, ack) => this.#outgoing.reached(id, ack),
+      cleared: () => this.#proofs.resume(),
     })
   }
 
@@ -356,9 +364,10 @@ export class Mesh implements AsyncDisposable {
   #changed(state: ConnectionState): void {
     if (state.phase === 'ready') {
       this.#cancelRenewal = this.#o.clock.after(renewAfter, () => this.#connection.redial())
-      void this.#load()
+      void this.#load(state)
     } else {
       this.#cancelRenewal()
+      this.#strayed = true
       this.#incoming.rosterReady(false)
       this.#outbox?.connected(false)
     }
@@ -366,11 +375,17 @@ export class Mesh implements AsyncDisposable {
     this.#events.emit('connection', state)
   }
 
-  async #load(): Promise<void> {
+  async #load(state: ConnectionState): Promise<void> {
+    // A connection that came after loads by itself.
+    const isOver = () => this.#connection.state !== state
     try {
       this.#roster.loading()
       await loadPeers(this.calls, this.#roster)
+      if (isOver()) return
       this.#roster.loaded()
+      this.#usable = true
+      this.inbox.peek()
+      this.#strayed = false
       this.#incoming.rosterReady(true)
       this.#outbox?.connected(true)
       this.#proofs.resume()
@@ -379,10 +394,11 @@ export class Mesh implements AsyncDisposable {
       if (this.#o.persist) void this.#directory.refresh().catch(() => {})
       await this.#attributes.repeatStatus()
     } catch (error) {
-      // A lost connection loads again by itself.
-      if (error instanceof MeshError && (error.code === 'unavailable' || error.code === 'closed')) return
-      this.#o.log?.('warn', 'roster_failed', { error: error instanceof MeshError ? error.code : 'internal' })
-      this.#connection.redial()
+      if (isOver()) return
+      const cause = error instanceof MeshError ? error : new MeshError('internal', undefined, { cause: error })
+      this.#o.log?.('warn', 'roster_failed', { error: cause.code })
+      if (this.#usable || this.#o.persist) this.#connection.failed(cause)
+      else void this.#connection.close(cause)
     }
   }
 

@@ -17,12 +17,14 @@ export interface OutboxOptions {
   readonly events: Emitter<MeshEvents>
   /** The broker has stored this message of ours. */
   reached(id: MessageId, ack: Ack): Promise<void>
+  /** Nothing of this session waits any more. */
+  cleared(): void
 }
 
 /** Without its broker for so long, a send goes to disk. */
 const moment = 2000
-/** Another process is at it, or a message could not be stored for now. */
-const again = { locked: 250, refused: 10_000 } as const
+/** Another process is at it; a message could not be stored for now; other sessions of the member may have left something. */
+const again = { locked: 250, refused: 10_000, idle: 60_000 } as const
 const patience = 20_000
 
 /** Sealed messages on disk that wait for the broker: those of this session, and those that other sessions of the member left. */
@@ -139,8 +141,11 @@ export class Outbox {
     this.#own = this.#mine()
     // Something was kept just as the last look found nothing.
     if (this.#own && retry === undefined) retry = 0
-    if (this.clear) for (const settle of this.#waiters) settle(true)
-    if (this.#ready && retry !== undefined) this.#cancel = this.#o.clock.after(retry, () => void this.flush())
+    if (this.clear) {
+      for (const settle of this.#waiters) settle(true)
+      this.#o.cleared()
+    }
+    if (this.#ready) this.#cancel = this.#o.clock.after(retry ?? again.idle, () => void this.flush())
   }
 
   /** False when something must be tried again later. */
@@ -167,15 +172,17 @@ export class Outbox {
     try {
       const ack = (await connection.ask(contract.messages.send, { ...head, ...forward, ciphertext }, { id, timeoutMs: patience })) as Ack
       if (ack.messageId !== entry.id) throw new MeshError('internal', 'the broker acknowledged another message')
-      await this.#o.reached(entry.id, ack)
       if (ack.queued === 0 && ack.missing.length === 0) this.#fail(entry, 'recipient_gone')
       else {
         port.settle(entry.id, { sentAt: clock.now() })
         events.emit('outbox', { id: entry.id, to: entry.to, stored: ack.queued })
       }
+      await this.#o.reached(entry.id, ack)
       return true
     } catch (error) {
-      if (!(error instanceof MeshError) || error.retry !== 'never' || error.code === 'closed') return false
+      // One reader who takes nothing out keeps back nobody else's messages: the sender is told, as if it had been there.
+      const isFinal = error instanceof MeshError && (error.retry === 'never' || error.code === 'queue_full') && error.code !== 'closed'
+      if (!isFinal) return false
       this.#fail(entry, error.code)
       return true
     }
@@ -183,15 +190,21 @@ export class Outbox {
 
   #isExpired = ({ at }: OutboxEntry) => this.#o.clock.now() - at > times.outboxLife
 
+  /** What cannot be written down as expired is sent no more all the same, and looked at again. */
   #expire(): void {
-    for (const entry of this.#o.port.list()) if (this.#isExpired(entry)) this.#fail(entry, 'expired')
+    try {
+      for (const entry of this.#o.port.list()) if (this.#isExpired(entry)) this.#fail(entry, 'expired')
+    } catch (error) {
+      this.#o.log('error', 'outbox_failed', { cause: error instanceof Error ? error.name : 'unknown' })
+    }
   }
 
   #expireLater(): void {
     const [oldest] = this.#o.port.list()
     this.#cancelExpiry()
     if (!oldest) return
-    this.#cancelExpiry = this.#o.clock.after(Math.max(0, oldest.at + times.outboxLife + 1 - this.#o.clock.now()), () => {
+    const left = oldest.at + times.outboxLife + 1 - this.#o.clock.now()
+    this.#cancelExpiry = this.#o.clock.after(left > 0 ? left : again.refused, () => {
       this.#expire()
       this.#expireLater()
     })

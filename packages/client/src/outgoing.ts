@@ -258,22 +258,27 @@ export class Outgoing {
   /** Adds the sessions that joined the target while the message was on its way, if their own tokens say that they belong to it. */
   async #topUp({ id: messageId, to, sealed, attachments }: Open, ack: Ack): Promise<More | undefined> {
     if (to.direct || ack.missing.length === 0) return undefined
-    const already = new Set(to.recipients)
-    for (const frame of ack.missing) this.#o.roster.update(frame, ack.tokens)
-    const peers = ack.missing
-      .map((frame) => this.#o.roster.peer(frame.sessionPubkey))
-      .filter((peer) => peer !== undefined)
-      .filter((peer) => to.matches(peer) && !already.has(peer.session))
-      .map((peer) => peer.session)
-    if (peers.length === 0) return undefined
+    // The message is stored already: whatever comes of this says nothing against it.
     try {
+      const peers = this.#cameMeanwhile(to, ack)
+      if (peers.length === 0) return undefined
       if (attachments.length > 0) await this.#o.admit(attachments, { recipients: peers })
       const more = (await this.#o.connection.ask(contract.messages.sendMore, { messageId, ...sealed.topUp(peers) })) as Ack
       return { ack: more, peers }
     } catch (error) {
-      this.#o.log('warn', 'top_up_failed', { error: error instanceof MeshError ? error.code : 'internal', recipients: peers.length })
+      this.#o.log('warn', 'top_up_failed', { error: error instanceof MeshError ? error.code : 'internal', recipients: ack.missing.length })
       return undefined
     }
+  }
+
+  #cameMeanwhile(to: Resolution, { missing, tokens }: Ack): SessionPubkey[] {
+    const already = new Set(to.recipients)
+    for (const frame of missing) this.#o.roster.update(frame, tokens)
+    return missing
+      .map((frame) => this.#o.roster.peer(frame.sessionPubkey))
+      .filter((peer) => peer !== undefined)
+      .filter((peer) => to.matches(peer) && !already.has(peer.session))
+      .map((peer) => peer.session)
   }
 
   #result(id: MessageId, to: Resolution, ack: Pick<Ack, 'queued' | 'gone' | 'volatile'>, more: More | undefined): SendResult {

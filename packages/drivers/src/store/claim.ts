@@ -1,6 +1,6 @@
 import postgres from 'postgres'
 import type { Claim } from '@claudemesh/broker/ports'
-import { backoff } from './backoff.ts'
+import { postgresOptions } from './postgres-options.ts'
 
 // Any number, as long as it is always the same.
 const lock = 7_717_002
@@ -10,11 +10,10 @@ export async function claim(url: string, how: 'alone' | 'shared', lost: () => vo
   const state = { held: false, ended: false, checking: false }
   const name = `claudemesh claim ${crypto.randomUUID()}`
   const line = postgres(url, {
+    ...postgresOptions(url),
     max: 1,
     idle_timeout: 0,
     max_lifetime: null,
-    onnotice: () => {},
-    backoff,
     connection: { application_name: name },
     // The lock went with its connection: taken again as soon as the server answers.
     onclose: () => {
