@@ -44,9 +44,9 @@ export function hookEvent(live: Live, args: unknown, heard: (activity: Activity)
   const fresh = event !== 'UserPromptSubmit' || typeof prompt !== 'string' || delivery.saw(prompt)
   const carries = fresh && (event === 'UserPromptSubmit' || event === 'PostToolUse' || event === 'Stop')
   const text = carries ? delivery.context(event) : undefined
-  // With something to read the session goes on.
+  // With something to read the session goes on; a prompt that is kept from the model begins nothing.
   const now = text === undefined ? activityOf(args) : 'working'
-  if (now !== undefined) become(live, now, heard)
+  if (now !== undefined && fresh) become(live, now, heard)
   if (!fresh) return JSON.stringify({ decision: 'block', reason: 'This message of a peer was shown before.' })
   const news = delivery.news()
   return JSON.stringify({
