@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Mesh } from '@claudemesh/client'
 import type { MessageId } from '@claudemesh/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -62,4 +65,33 @@ test('what a hook of the user keeps from the model is not called surfaced: its s
   const answers = await cal.turn('[[call mcp__plugin_claudemesh_mesh__check_messages {}]] [[say done]]')
   expect(answers.join('\n')).toContain('some contraband')
   await read
+})
+
+test('what comes while a subagent works is put before the session’s own model, not before the subagent', async () => {
+  const fifo = join(world.project, 'gate')
+  execFileSync('mkfifo', [fifo])
+  // Without an inbox hooks carry what comes, and those of a subagent's tools are the next to call.
+  const dan = world.own(
+    new Headless(world, 'dan', { launch: ['--name', 'Dan'], env: { CLAUDE_CODE_HARBOR_KITE: '0' }, claude: ['--allowedTools', 'Bash,Agent'] }),
+  )
+  await present(ann, 'Dan')
+  await dan.turn('[[say here]]')
+  const work = {
+    description: 'sub',
+    prompt: `[[call Bash ${JSON.stringify({ command: `cat ${fifo}` })}]]`,
+    subagent_type: 'general-purpose',
+    run_in_background: false,
+  }
+  const ended = dan.turn(`delegate [[call Agent ${JSON.stringify(work)}]] [[call Bash {"command":"true"}]] [[say done]]`)
+  const gate = await open(fifo, 'w')
+  const received = new Promise<void>((resolve) => ann.on('delivery', ({ rung }) => rung === 'received' && resolve()))
+  const { id } = await ann.send({ to: 'Dan', message: 'for your own model' })
+  await received
+  const read = hears('proven', id)
+  await gate.close()
+  await ended
+  await read
+  const carried = world.api.requests.filter((one) => one.session === 'dan' && one.text.includes('for your own model'))
+  expect(carried.filter((one) => !one.text.includes('delegate'))).toEqual([])
+  expect(carried.length).toBeGreaterThan(0)
 })

@@ -74,17 +74,19 @@ export class ModelledClaude {
       const { content } = turn['message'] as { content: string }
       this.#arriving.push({ text: content, later: turn['priority'] === 'later' })
     }
-    const told = channel ? (this.#mcp?.notifications('notifications/claude/channel').length ?? 0) : 0
-    for (let i = 0; i < told; i++) {
-      const { content } = (await this.#mcp?.notification('notifications/claude/channel')) as { content: string }
-      this.#arriving.push({ text: `<channel source="plugin:claudemesh:mesh" from="mesh">\n${content}\n</channel>`, later: false })
-    }
+    const mcp = this.#mcp
+    if (channel && mcp) for (const _ of mcp.notifications('notifications/claude/channel')) await this.#takeNotification(mcp)
     for (const turn of this.#arriving.splice(0)) {
       if (this.dropping) continue
       await this.#write({ type: 'queue-operation', operation: 'enqueue', content: turn.text })
       this.#queue.push(turn)
     }
     while (!this.busy && this.#queue.length > 0) await this.#begin()
+  }
+
+  async #takeNotification(mcp: McpClient): Promise<void> {
+    const { content } = (await mcp.notification('notifications/claude/channel')) as { content: string }
+    this.#arriving.push({ text: `<channel source="plugin:claudemesh:mesh" from="mesh">\n${content}\n</channel>`, later: false })
   }
 
   /** The user types something while nothing runs. */

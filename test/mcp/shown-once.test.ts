@@ -293,5 +293,6 @@ test('whatever happens between messages, hooks, paths and servers: the model rea
     seed,
     numRuns,
     endOnFailure: true,
+    ...(process.env['SHOWN_PATH'] ? { path: process.env['SHOWN_PATH'] } : {}),
   })
 }, 300_000)

@@ -7,25 +7,29 @@ const remembered = 8192
 /** What a transcript of Claude Code says of a message: it stands in the conversation, it waits in the session's queue, or a hook of the user kept it from the model. */
 export type Trace = 'shown' | 'queued' | 'kept'
 
+interface File {
+  readonly path: string
+  offset: number | undefined
+}
+
 /** What Claude Code writes down of a session, read as it grows. Of an older conversation the last 8 MB count. */
 export class Transcript {
   readonly #traces = new Map<MessageId, Trace>()
-  #path: string | undefined
-  #offset: number | undefined
+  #file: File | undefined
   #reading: Promise<void> = Promise.resolve()
   #readable = false
   #proven = false
 
   get path(): string | undefined {
-    return this.#path
+    return this.#file?.path
   }
 
-  /** It goes on in another file: what stood in the last one was shown all the same. */
+  /** It goes on in another file: what stands in the last one was shown all the same. */
   set path(path: string) {
-    if (path === this.#path) return
-    this.#path = path
-    this.#offset = undefined
-    this.#readable = false
+    const last = this.#file
+    if (path === last?.path) return
+    this.#file = { path, offset: undefined }
+    if (last) this.#reading = this.#reading.then(() => this.#more(last))
   }
 
   /** Whether its word counts at all. */
@@ -48,20 +52,18 @@ export class Transcript {
 
   /** Takes in what was written since. */
   read(): Promise<void> {
-    this.#reading = this.#reading.then(() => this.#more())
+    const file = this.#file
+    if (file) this.#reading = this.#reading.then(() => this.#more(file))
     return this.#reading
   }
 
-  async #more(): Promise<void> {
-    const path = this.#path
-    if (path === undefined) return
-    const more = await readFrom(path, this.#offset)
-    if (path !== this.#path) return
+  async #more(file: File): Promise<void> {
+    const more = await readFrom(file)
     this.#readable = more !== undefined
     if (!more) return
     // A line that is being written is read when it is whole.
     const end = more.bytes.lastIndexOf('\n') + 1
-    this.#offset = more.from + end
+    file.offset = more.from + end
     for (const line of more.bytes.toString('utf8', 0, end).split('\n')) this.#take(line)
   }
 
@@ -120,7 +122,7 @@ const isHookRecord = (type = '') => type.startsWith('hook_') && type !== 'hook_a
 const isToolResult = (content: unknown) => Array.isArray(content) && content.some((block: { type?: string }) => block.type === 'tool_result')
 
 /** What stands there from the offset on, or at its end; undefined when it cannot be read. */
-async function readFrom(path: string, offset: number | undefined): Promise<{ bytes: Buffer; from: number } | undefined> {
+async function readFrom({ path, offset }: File): Promise<{ bytes: Buffer; from: number } | undefined> {
   try {
     await using file = await open(path)
     const { size } = await file.stat()
