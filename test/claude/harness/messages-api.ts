@@ -36,8 +36,6 @@ const deadline = 60_000
 /** A scripted Messages API on loopback: keeps every request body and answers by the directives in the newest user text. */
 export class MessagesApi implements AsyncDisposable {
   readonly requests: ApiRequest[] = []
-  /** Awaited before an answer is given. */
-  pause: (request: ApiRequest) => Promise<void> = async () => {}
   readonly #server: Server
   readonly #waiters = new Set<Waiter>()
 
@@ -89,7 +87,6 @@ export class MessagesApi implements AsyncDisposable {
     if (path === '/v1/messages/count_tokens') return sendJson(res, 200, { input_tokens: 10 })
     const request: ApiRequest = { session, at: performance.now(), text, body: JSON.parse(text) as ApiRequest['body'] }
     this.requests.push(request)
-    await this.pause(request)
     const answer = decide(request)
     if (answer.kind === 'fail') sendJson(res, answer.status, { type: 'error', error: { type: 'api_error', message: 'as scripted' } })
     else if (request.body.stream) sendStream(res, answer)
