@@ -16,6 +16,7 @@ interface Send {
   readonly from: 0 | 1
   readonly priority: Priority
   readonly long: boolean
+  readonly hops: number
 }
 type Step =
   | Send
@@ -37,6 +38,8 @@ type Step =
   | 'undnd'
   | 'cut'
   | 'restart'
+  | 'crash'
+  | 'release'
 
 const ways = [
   { inbox: true, rewake: false, channel: 'none' },
@@ -51,6 +54,8 @@ const send: fc.Arbitrary<Step> = fc.record({
   from: fc.constantFrom(0 as const, 1 as const),
   priority: fc.constantFrom('now' as const, 'next' as const, 'next' as const, 'low' as const),
   long: fc.integer({ min: 0, max: 7 }).map((n) => n === 0),
+  // A chain that goes on too long waits for the user's word.
+  hops: fc.integer({ min: 0, max: 11 }).map((n) => (n === 0 ? 99 : 0)),
 })
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 10, arbitrary: send },
@@ -58,7 +63,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 9, arbitrary: fc.constantFrom<Step>('prompt', 'tool', 'tool', 'stop', 'stop') },
   { weight: 3, arbitrary: fc.constantFrom<Step>('check', 'fail', 'escape', 'clear') },
   { weight: 4, arbitrary: fc.constantFrom<Step>('refuse', 'listen', 'drop', 'keep', 'block', 'deaf') },
-  { weight: 3, arbitrary: fc.constantFrom<Step>('dnd', 'undnd', 'cut', 'restart') },
+  { weight: 3, arbitrary: fc.constantFrom<Step>('dnd', 'undnd', 'cut', 'restart', 'crash', 'release') },
 )
 
 const phaseOf = (peer: TestPeer) => peer.connection.phase
@@ -160,10 +165,10 @@ class Desk {
     for (let i = 0; i < 5; i++) await nextTurn()
   }
 
-  async #send({ from, priority, long }: Send): Promise<void> {
+  async #send({ from, priority, long, hops }: Send): Promise<void> {
     const sender = senders[from]
     const text = `message ${this.sent.length}${long ? ' word'.repeat(3000) : ''}`
-    const { id } = await sender.send({ to: this.#name, message: text, priority })
+    const { id } = await sender.send({ to: this.#name, message: text, priority, hops })
     this.sent.push({ id, text, long, sender })
   }
 
@@ -186,12 +191,20 @@ class Desk {
       dnd: () => this.bob.setStatus('dnd'),
       undnd: () => this.bob.setStatus(claude.busy ? 'working' : 'idle'),
       cut: () => this.bob.line.cut(),
-      restart: async () => {
-        await this.end()
-        await this.serve()
+      restart: () => this.#restart(),
+      crash: () => {
+        // What it would still say reaches nobody.
+        this.bob.line.cut()
+        return this.#restart()
       },
+      release: () => this.#mcp?.handle?.release(),
     }
     await acts[one]()
+  }
+
+  async #restart(): Promise<void> {
+    await this.end()
+    await this.serve()
   }
 
   async check(): Promise<void> {
@@ -231,7 +244,7 @@ class Desk {
       if (phaseOf(this.bob) !== 'ready') await change(this.bob, 'connection')
     }
     if (this.bob.me.status === 'dnd') await this.bob.setStatus(claude.busy ? 'working' : 'idle')
-    await this.settle()
+    await this.run('release')
     while (claude.busy) await this.run('stop')
   }
 
@@ -262,6 +275,7 @@ async function story(which: Ways, steps: readonly Step[]): Promise<void> {
   await desk.run('prompt')
   await desk.run('tool')
   for (let waited = 0; waited < patience && desk.unread().length > 0; waited += 5000) {
+    await desk.run('release')
     await desk.wait(5000)
     while (desk.claude.busy) {
       await desk.run('tool')

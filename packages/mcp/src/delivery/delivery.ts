@@ -45,8 +45,9 @@ const remembered = 8192
 const askAgain = 15_000
 
 /**
- * Puts what arrives before the model, by one path at a time, and calls it surfaced when a hook has seen it there and the session went on, and its transcript says so. A turn that nobody saw, though the session
- * is idle, is looked for in the transcript and offered again. Whatever is not under way stays in the inbox, for the next path and for check_messages.
+ * Puts what arrives before the model, by one path at a time, and calls it surfaced when a hook has seen it there, the session went on and its transcript says so.
+ * What nobody saw is looked for in the transcript and offered again: after some seconds while the session is idle, sooner than its turn ends when it never came.
+ * Whatever is not under way stays in the inbox, for the next path and for check_messages.
  */
 export class Delivery {
   readonly #o: DeliveryOptions
@@ -379,13 +380,15 @@ export class Delivery {
   #keptBack(parts: Parts): void {
     const messages = [...parts.whole, ...parts.cut]
     this.#giveBack(parts)
-    for (const { id } of messages) {
+    for (const message of messages) {
+      const { id } = message
+      if (this.#transcript.alone(id)) {
+        this.#announced.add(id)
+        this.#o.mesh.held([message])
+      } else this.#alone.add(id)
       this.#transcript.forget(id)
       this.#lost.delete(id)
-      if (messages.length === 1) this.#announced.add(id)
-      else this.#alone.add(id)
     }
-    if (messages.length === 1) this.#o.mesh.held(messages)
     this.#o.log('warn', 'turn_kept_by_hook', { messages: messages.length })
     this.look()
   }

@@ -12,9 +12,9 @@ interface File {
   offset: number | undefined
 }
 
-/** What Claude Code writes down of a session, read as it grows. Of an older conversation the last 8 MB count. */
+/** What Claude Code writes down of a session, read as it grows. Of more than 8 MB at once the last count. */
 export class Transcript {
-  readonly #traces = new Map<MessageId, Trace>()
+  readonly #traces = new Map<MessageId, { readonly trace: Trace; readonly alone: boolean }>()
   #file: File | undefined
   #reading: Promise<void> = Promise.resolve()
   #readable = false
@@ -43,7 +43,12 @@ export class Transcript {
   }
 
   trace(id: MessageId): Trace | undefined {
-    return this.#traces.get(id)
+    return this.#traces.get(id)?.trace
+  }
+
+  /** Whether the newest word on it speaks of no other message. */
+  alone(id: MessageId): boolean {
+    return this.#traces.get(id)?.alone ?? true
   }
 
   forget(id: MessageId): void {
@@ -73,14 +78,14 @@ export class Transcript {
     const trace = traceOf(line)
     if (trace === 'shown' || trace === 'kept') this.#proven = true
     if (trace === undefined || !ours) return
-    for (const [, id] of line.matchAll(/ id=\\*"([A-Za-z0-9_-]{22})\\*"/g)) this.#note(id as MessageId, trace)
+    const ids = new Set([...line.matchAll(/ id=\\*"([A-Za-z0-9_-]{22})\\*"/g)].map(([, id]) => id as MessageId))
+    for (const id of ids) this.#note(id, trace, ids.size === 1)
   }
 
-  #note(id: MessageId, trace: Trace | 'removed'): void {
-    const before = this.#traces.get(id)
-    if (before === 'shown') return
+  #note(id: MessageId, trace: Trace | 'removed', alone: boolean): void {
+    if (this.trace(id) === 'shown') return
     this.#traces.delete(id)
-    if (trace !== 'removed') this.#traces.set(id, trace)
+    if (trace !== 'removed') this.#traces.set(id, { trace, alone })
     const [oldest] = this.#traces.keys()
     if (this.#traces.size > remembered && oldest !== undefined) this.#traces.delete(oldest)
   }
@@ -126,7 +131,7 @@ async function readFrom({ path, offset }: File): Promise<{ bytes: Buffer; from: 
   try {
     await using file = await open(path)
     const { size } = await file.stat()
-    const from = offset === undefined || offset > size ? Math.max(0, size - tail) : offset
+    const from = Math.max(size - tail, offset === undefined || offset > size ? 0 : offset)
     const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from)
     return { bytes: buffer.subarray(0, bytesRead), from }
   } catch {
