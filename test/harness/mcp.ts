@@ -9,6 +9,8 @@ import { serveMcp, type ServeOptions, type SessionServerHandle } from '@claudeme
 
 type Json = Record<string, unknown>
 
+type Place = NonNullable<ServeOptions['inbox']>
+
 export interface ToolResult {
   readonly text: string
   readonly isError: boolean
@@ -54,9 +56,12 @@ export class McpClient implements AsyncDisposable {
     })
   }
 
-  static async start({ inbox, ...options }: Omit<ServeOptions, 'input' | 'output' | 'version' | 'inbox'> & { inbox?: SessionInbox }): Promise<McpClient> {
+  static async start({
+    inbox,
+    ...options
+  }: Omit<ServeOptions, 'input' | 'output' | 'version' | 'inbox'> & { inbox?: SessionInbox | Place }): Promise<McpClient> {
     const client = new McpClient()
-    const place = inbox ? { inbox: () => ({ path: inbox.path }) } : {}
+    const place = inbox ? { inbox: inbox instanceof SessionInbox ? () => ({ path: inbox.path }) : inbox } : {}
     client.handle = await serveMcp({ ...options, ...place, input: client.input, output: client.output, version: '0.0.0' })
     return client
   }

@@ -284,7 +284,7 @@ export class Mesh implements AsyncDisposable {
     }
   }
 
-  /** These messages wait for long, by do-not-disturb or a budget: their senders are told, sealed. Tell each once. */
+  /** These messages wait for long, by do-not-disturb, a budget or a hook of its user: their senders are told, sealed. Tell each once. */
   held(messages: readonly ReceivedMessage[]): void {
     for (const { id, from, verified } of messages) if (verified) this.#proofs.add(from.session, 'held', id)
   }

@@ -4,7 +4,7 @@ import { MeshError, check, limits, sealedReceipt, type Log, type MessageId, type
 export interface Proof {
   /** Shown to their reader. */
   readonly surfaced: readonly MessageId[]
-  /** Kept from the reader for long, by do-not-disturb or a budget. */
+  /** Kept from the reader for long, by do-not-disturb, a budget or a hook of its user. */
   readonly held: readonly MessageId[]
 }
 

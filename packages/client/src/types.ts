@@ -228,7 +228,7 @@ export interface RecipientStatus {
   readonly reason?: string | undefined
   readonly connected: boolean
   readonly receivedAt?: number | undefined
-  /** With `received`: the recipient said that it keeps it from its reader for now, by do-not-disturb or a budget. */
+  /** With `received`: the recipient said that it keeps it from its reader for now, by do-not-disturb, a budget or a hook of its user. */
   readonly held?: boolean
   /** With `surfaced`: whether the recipient said so itself, sealed. Otherwise it is the broker's word. */
   readonly proven?: boolean

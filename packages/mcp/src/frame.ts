@@ -13,6 +13,8 @@ export interface FrameOptions {
 /** Most characters of one message that are shown anywhere. A text of 64 KiB fits unless most of it must be escaped. */
 export const longestText = 150_000
 
+const longestLabel = 300
+
 /** A delimiter nobody can guess, new for each frame. */
 function nonce(): string {
   return [...globalThis.crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
@@ -29,16 +31,19 @@ function frameMessage(message: ReceivedMessage, { maxText = longestText, rest = 
     from: from.name,
     key: from.fingerprint,
     ...(from.member && from.member.name !== from.name ? { member: from.member.name } : {}),
-    to,
+    to: short(to),
     verified: verified ? 'yes' : 'NO: plaintext, the sender may be anybody',
     id,
-    ...(re === undefined ? {} : { re }),
+    ...(re === undefined ? {} : { re: short(re) }),
     priority,
     ...(durable ? { mail: 'durable' } : {}),
     sent: new Date(sentAt).toISOString(),
   }
   return frame('peer-message', attributes, [cut(visible(message.text), maxText, rest), ...(message.files ?? []).map(fileLine)].join('\n'))
 }
+
+/** What the sender is free to write of any length. */
+const short = (text: string) => (text.length <= longestLabel ? text : `${text.slice(0, longestLabel)}…`)
 
 /** The sender chose the name, so it is quoted like the text. */
 const fileLine = ({ id, name, size }: AttachedFile) => `📎 ${visible(name)} (${sizeOf(size)}) — get_file("${id}")`

@@ -21,7 +21,11 @@ interface HookArgs {
   readonly notification_type?: unknown
   readonly prompt?: unknown
   readonly transcript?: unknown
+  readonly agent?: unknown
 }
+
+/** A subagent's tool called: the session's own model goes on only when its subagent has ended, and sees nothing of what is put before that. */
+const isSubagents = ({ agent }: HookArgs) => typeof agent === 'string' && agent !== '' && !agent.startsWith('$')
 
 /** A session of the mesh and what delivers its messages. */
 export interface Live {
@@ -31,22 +35,26 @@ export interface Live {
 
 /** What the session does now, where the event tells. */
 export function activityOf(args: unknown): Activity | undefined {
-  const { event, notification_type: notice } = (args ?? {}) as HookArgs
+  const given = (args ?? {}) as HookArgs
+  const { event, notification_type: notice } = given
+  if (isSubagents(given)) return undefined
   return event === 'Notification' ? activityAtNotice[String(notice)] : activityAt[String(event)]
 }
 
 /** Takes an event of Claude Code: the status follows it, what the session saw is surfaced. Answers what the hook must answer, `{}` where there is nothing to say. */
 export function hookEvent(live: Live, args: unknown, heard: (activity: Activity) => void = () => {}): string {
   const { delivery } = live
-  const { event, prompt, transcript } = (args ?? {}) as HookArgs
+  const given = (args ?? {}) as HookArgs
+  const { event, prompt, transcript } = given
   if (typeof transcript === 'string' && transcript.startsWith('/')) delivery.transcriptAt(transcript)
+  if (isSubagents(given)) return '{}'
   delivery.proceed()
   const fresh = event !== 'UserPromptSubmit' || typeof prompt !== 'string' || delivery.saw(prompt)
   const carries = fresh && (event === 'UserPromptSubmit' || event === 'PostToolUse' || event === 'Stop')
   const text = carries ? delivery.context(event) : undefined
-  // With something to read the session goes on.
+  // With something to read the session goes on; a prompt that is kept from the model begins nothing.
   const now = text === undefined ? activityOf(args) : 'working'
-  if (now !== undefined) become(live, now, heard)
+  if (now !== undefined && fresh) become(live, now, heard)
   if (!fresh) return JSON.stringify({ decision: 'block', reason: 'This message of a peer was shown before.' })
   const news = delivery.news()
   return JSON.stringify({

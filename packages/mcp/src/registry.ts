@@ -22,6 +22,7 @@ export class Registry {
   #heardAt = 0
   #watcher: FSWatcher | undefined
   #cancel: (() => void) | undefined
+  #stopped = false
 
   constructor(options: RegistryOptions) {
     this.#o = options
@@ -31,11 +32,22 @@ export class Registry {
   heard(activity: Activity): void {
     this.#known = activity
     this.#heardAt = this.#o.clock.now()
-    if (activity === 'idle') this.stop()
+    if (activity === 'idle') this.#rest()
     else this.#start()
   }
 
+  /** What the file says now, for when no hook tells. */
+  async refresh(): Promise<void> {
+    const told = await read(this.#o.path)
+    if (!this.#stopped) this.#take(told)
+  }
+
   stop(): void {
+    this.#stopped = true
+    this.#rest()
+  }
+
+  #rest(): void {
     this.#watcher?.close()
     this.#watcher = undefined
     this.#cancel?.()
@@ -66,9 +78,14 @@ export class Registry {
 
   async #look(): Promise<void> {
     const told = await read(this.#o.path)
-    if (!told || !this.#cancel || told.at <= this.#heardAt || told.activity === this.#known) return
+    if (this.#cancel) this.#take(told)
+  }
+
+  #take(told: { activity: Activity; at: number } | undefined): void {
+    if (!told || told.at <= this.#heardAt || told.activity === this.#known) return
     this.#known = told.activity
-    if (told.activity === 'idle') this.stop()
+    if (told.activity === 'idle') this.#rest()
+    else this.#start()
     this.#o.changed(told.activity)
   }
 }

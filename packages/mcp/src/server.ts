@@ -43,6 +43,8 @@ export interface ServeOptions {
   readonly vitals?: (vitals: Vitals) => void
   /** The file in which the Claude Code that started this server keeps what it is doing. */
   readonly registry?: string
+  /** Where Claude Code writes the conversation, for a session in which no hook tells. */
+  readonly transcript?: () => string | undefined
   /** The session inbox of the Claude Code that started this server, once it can be known. Asked until it answers. */
   readonly inbox?: () => InboxPlace | undefined
   /** The user asked Claude Code for the channel of this server. */
@@ -151,6 +153,7 @@ class Session {
         news: this.#news,
         budget,
         paths: this.#paths(),
+        refresh: () => this.#refresh(),
       })
       this.#live = { mesh, delivery }
       this.#stops.push(this.#news.watch(mesh, this.#o.watch?.() ?? [], budget, () => delivery.stateChanged()))
@@ -179,6 +182,11 @@ class Session {
     const registry = new Registry({ path, clock, changed })
     this.#stops.push(() => registry.stop())
     return registry
+  }
+
+  async #refresh(): Promise<{ transcript: string | undefined }> {
+    await this.#registry?.refresh()
+    return { transcript: this.#o.transcript?.() }
   }
 
   release(): void {

@@ -145,7 +145,7 @@ function statusOf({ id, delivered, outbox, recipients }: MessageStatus): object 
       rung: proven === false ? `${rung} (the broker says so, no proof)` : rung,
       at: new Date(at).toISOString(),
       ...(reason === undefined ? {} : { reason }),
-      ...(held ? { held: 'do-not-disturb or a budget keeps it from the model for now' } : {}),
+      ...(held ? { held: 'do-not-disturb, a budget or a hook of its user keeps it from the model for now' } : {}),
       connected,
     })),
   }

@@ -10,6 +10,7 @@ import { watchRelease } from '../launch/release.ts'
 import { PlainFolder } from '../launch/plain-folder.ts'
 import { findInbox } from '../session/inbox.ts'
 import type { ModelSession, SessionFlags } from '../session/model-session.ts'
+import { findTranscript } from '../session/transcript.ts'
 import { vitalsWriter } from '../session/vitals.ts'
 
 export interface McpFlags extends SessionFlags {
@@ -24,7 +25,8 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
   if (flags.handover === undefined && context.env[sessionMark]) return standBy(context)
   const plain = flags.handover === undefined ? PlainFolder.take(context.home, process.ppid) : undefined
   const folder = flags.handover === undefined ? plain?.path : dirname(flags.handover)
-  const registry = join(context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude'), 'sessions', `${process.ppid}.json`)
+  const claude = context.env['CLAUDE_CONFIG_DIR'] ?? join(homedir(), '.claude')
+  const registry = join(claude, 'sessions', `${process.ppid}.json`)
   const rewake = flags.wake === undefined ? undefined : await Rewake.listen(flags.wake)
   let session: Promise<ModelSession> | undefined
   let ledger: Ledger | undefined
@@ -47,6 +49,7 @@ export async function mcp(context: Context, flags: McpFlags): Promise<void> {
     watch: () => watch,
     files: () => files,
     registry,
+    transcript: () => findTranscript(registry, join(claude, 'projects')),
     inbox: () => findInbox(context.env, registry),
     ...(flags.channel ? { channel: true } : {}),
     ...(rewake ? { rewake } : {}),

@@ -96,9 +96,14 @@ export const wakeFile = 'wake.sock'
 const cardHook = ({ node, path }: Card) =>
   forgottenHook({ command: node, args: ['-e', "try{process.stdout.write(require('node:fs').readFileSync(process.argv[1],'utf8'))}catch{}", path] })
 
+// Tools of a subagent call these as well, of whose conversation the session's model sees nothing.
+const agent = '${agent_id}'
 const inputs: Record<string, object> = {
   UserPromptSubmit: { prompt: '${prompt}', transcript: '${transcript_path}' },
-  PostToolUse: { transcript: '${transcript_path}' },
+  PreToolUse: { agent },
+  PostToolUse: { agent, transcript: '${transcript_path}' },
+  PostToolUseFailure: { agent },
+  PermissionRequest: { agent },
   Stop: { transcript: '${transcript_path}' },
   Notification: { notification_type: '${notification_type}' },
 }

@@ -1,19 +1,20 @@
 import type { Mesh, ReceivedMessage } from '@claudemesh/client'
 import type { Clock, Log, MessageId, SessionPubkey } from '@claudemesh/protocol'
-import { fits, idsInFrames } from '../frame.ts'
+import { idsInFrames } from '../frame.ts'
 import type { Notices } from '../notices.ts'
 import type { StateNews } from '../state-news.ts'
 import { attribute } from '../visible.ts'
-import { contextOf, firstBatch, maxText, turnOf } from './batch.ts'
+import { contextOf, firstBatch, maxText, partsOf, turnOf } from './batch.ts'
 import { Cause } from './cause.ts'
 import { Guard, type Budget } from './guard.ts'
 import { HeldWords } from './held.ts'
 import type { Ledger } from './ledger.ts'
-import { Offers, type Offer } from './offers.ts'
+import { idsOf, Offers, type Offer, type Parts } from './offers.ts'
 import { Pace } from './pace.ts'
 import { Paths, pathOf, type PathReport, type WakePath } from './paths.ts'
 import { Seen } from './seen.ts'
 import { Threads } from './threads.ts'
+import { Transcript } from './transcript.ts'
 import { Unseen } from './unseen.ts'
 
 export interface DeliveryOptions {
@@ -26,6 +27,8 @@ export interface DeliveryOptions {
   readonly news: StateNews
   readonly ledger?: Ledger | undefined
   readonly budget: Budget
+  /** Finds out what no hook told of: what the session does, and where its transcript is. */
+  readonly refresh?: (() => Promise<{ readonly transcript?: string | undefined }>) | undefined
 }
 
 /** What the session itself is doing, whatever its peers are told. */
@@ -38,9 +41,13 @@ type ContextEvent = 'UserPromptSubmit' | 'PostToolUse' | 'Stop'
 const underWay = { most: 4, urgent: 8 } as const
 const remembered = 8192
 
+/** A path that is not there yet is asked again. */
+const askAgain = 15_000
+
 /**
- * Puts what arrives before the model, by one path at a time, and calls it surfaced when a hook has seen it there and the session went on. A turn that nobody saw, though the session
- * is idle, is looked for in the transcript and offered again. Whatever is not under way stays in the inbox, for the next path and for check_messages.
+ * Puts what arrives before the model, by one path at a time, and calls it surfaced when a hook has seen it there, the session went on and its transcript says so.
+ * What nobody saw is looked for in the transcript and offered again: after some seconds while the session is idle, sooner than its turn ends when it never came.
+ * Whatever is not under way stays in the inbox, for the next path and for check_messages.
  */
 export class Delivery {
   readonly #o: DeliveryOptions
@@ -53,8 +60,11 @@ export class Delivery {
   readonly #held: HeldWords
   readonly #unseen: Unseen
   readonly #seen: Seen
-  /** Shown cut: their full text waits for check_messages and must not wake anybody again. */
+  readonly #transcript = new Transcript()
+  /** Shown cut, or kept from the model by a hook of its user: they wait for check_messages and must not wake anybody again. */
   readonly #announced = new Set<MessageId>()
+  /** Kept from the model with others, of which one may have been the reason: each has a turn of its own. */
+  readonly #alone = new Set<MessageId>()
   /** Lost on the way at least once: these may go by any path. */
   readonly #lost = new Set<MessageId>()
   readonly #shown = new Set<MessageId>()
@@ -65,6 +75,8 @@ export class Delivery {
   readonly #off: (() => void)[]
   #activity: Activity = 'idle'
   #idleSince: number
+  /** A hook named the transcript. */
+  #hooksTell = false
   #posting = false
   #stopped = false
   #cancel: (() => void) | undefined
@@ -76,19 +88,25 @@ export class Delivery {
     this.#paths = new Paths(clock, paths)
     this.#guard = new Guard(clock, budget, this.#threads)
     this.#held = new HeldWords(mesh, clock, (message) => this.#guard.holds(message))
-    this.#seen = new Seen(clock, (messages) => mesh.surfaced(messages))
+    const transcript = this.#transcript
+    const shown = ({ whole }: Parts) => mesh.surfaced(whole)
+    const kept = (parts: Parts) => this.#keptBack(parts)
+    this.#seen = new Seen({ clock, transcript, believe: shown, kept, lost: (parts) => this.#missed(parts) })
     this.#unseen = new Unseen({
       clock,
       log,
+      transcript,
       offers: this.#offers,
       idleSince: () => (this.#activity === 'idle' ? this.#idleSince : undefined),
-      shown: (messages) => mesh.surfaced(messages),
+      refresh: () => this.#refresh(),
+      shown,
+      kept,
       lost: (offers) => this.#takeBack(offers),
     })
     for (const message of mesh.inbox.peek()) this.#guard.take(message)
     this.#idleSince = clock.now()
     this.#inherited = new Set(ledger?.offered)
-    this.#unseen.transcript = ledger?.transcript
+    if (ledger?.transcript !== undefined) this.#transcript.path = ledger.transcript
     this.#off = [
       mesh.on('message', (message) => {
         this.#guard.take(message)
@@ -124,25 +142,32 @@ export class Delivery {
 
   /** Where Claude Code writes the session's conversation. */
   transcriptAt(path: string): void {
-    if (path === this.#unseen.transcript) return
-    this.#unseen.transcript = path
+    this.#hooksTell = true
+    if (path === this.#transcript.path) return
+    this.#transcript.path = path
     this.#o.ledger?.record({ transcript: path })
   }
 
-  /** A hook saw this text on its way to the model. False when all of it was shown before: then it should be kept from the model. */
+  /** A hook saw this text on its way to the model. False when something of it was shown before: then it should be kept from the model, and what was not shown comes again. */
   saw(prompt: string): boolean {
     const ids = idsInFrames(prompt)
-    const waiting = this.#o.mesh.inbox.peek().filter((message) => ids.includes(message.id) && !this.#announced.has(message.id))
-    const messages = [...this.#offers.take(ids), ...waiting]
     const path = pathOf(prompt)
+    if (path !== undefined && ids.some((id) => this.#wasShown(id))) {
+      this.#giveBack(this.#offers.take(ids.filter((id) => !this.#wasShown(id))))
+      this.look()
+      return false
+    }
+    const waiting = this.#o.mesh.inbox.peek().filter((message) => ids.includes(message.id) && !this.#announced.has(message.id))
+    const { whole, cut } = this.#offers.take(ids)
+    const messages = [...whole, ...cut, ...waiting]
     if (path && messages.length > 0) this.#paths.works(path)
-    const repeated = path !== undefined && ids.every((id) => this.#shown.has(id))
     this.#cause.prompted(messages, ids.length > 0 || prompt.startsWith('<mesh-data '), this.#activity === 'idle', this.#threadOf(messages))
     this.#o.mesh.inbox.remove(waiting.map((message) => message.id))
-    this.#remember(messages.map((message) => message.id))
-    this.#seen.add(messages)
+    const seen = { whole: [...whole, ...waiting], cut }
+    this.#remember(seen.whole.map((message) => message.id))
+    this.#seen.add(seen)
     this.look()
-    return !repeated
+    return true
   }
 
   /** What a message bears that is sent now. */
@@ -174,15 +199,16 @@ export class Delivery {
     this.look()
   }
 
-  /** The session went on after a hook's answer: what that hook saw, and what its answer carried, came before the model. */
+  /** The session went on after a hook's answer: what that hook saw, and what its answer carried, came before the model, unless the transcript knows better. */
   proceed(): void {
     this.#seen.confirm()
-    for (const offer of this.#offers.contexts) this.#o.mesh.surfaced(this.#offers.take([...offer.messages.keys()]))
+    const contexts = this.#offers.contexts
+    if (contexts.length > 0) void this.#confirm(contexts)
   }
 
   /** What a hook's answer should put before the model: nothing while turns go through. */
   context(event: ContextEvent): string | undefined {
-    const { mesh, notices, news, clock, ledger } = this.#o
+    const { notices, news } = this.#o
     const turnsGo = this.#paths.choose(true) !== undefined
     const due = this.#showable().filter((message) => (!turnsGo || this.#lost.has(message.id)) && !this.#inherited.has(message.id))
     // At the end of a turn the answer would begin another one.
@@ -190,12 +216,10 @@ export class Delivery {
     // Changes of the state wait for a turn that begins anyway, unless somebody asked to be woken by them.
     const told = event === 'UserPromptSubmit' ? news.pending : !turnsGo && this.#mayWake
     if (wanted.length === 0 && !told) return undefined
-    const { batch, text } = contextOf(wanted, notices.drain().lines, news.drain().text)
-    if (batch.length === 0) return text === '' ? undefined : text
-    mesh.inbox.remove(batch.map((message) => message.id))
-    this.#offers.add('context', batch, clock.now())
-    if (event === 'Stop') this.#cause.resumed(batch, this.#threadOf(batch))
-    ledger?.record({ offered: batch.map((message) => message.id) })
+    const { parts, text } = contextOf(wanted, notices.drain().lines, news.drain().text)
+    const carried = [...parts.whole, ...parts.cut]
+    if (event === 'Stop' && carried.length > 0) this.#cause.resumed(carried, this.#threadOf(carried))
+    this.#offer('context', parts)
     return text === '' ? undefined : text
   }
 
@@ -212,8 +236,7 @@ export class Delivery {
     const again = (ms: number) => (this.#cancel = clock.after(ms, () => this.look()))
     const path = this.#paths.choose(this.#activity !== 'idle')
     if (!path) {
-      const { rest } = this.#paths
-      if (rest !== undefined) again(rest)
+      if (this.#o.paths.length > 0) again(this.#paths.rest ?? askAgain)
       return
     }
     const urgent = waking.some((message) => message.priority === 'now')
@@ -229,11 +252,38 @@ export class Delivery {
     return newest && this.#threads.of(newest)
   }
 
+  #wasShown(id: MessageId): boolean {
+    return this.#shown.has(id) || this.#offers.contexts.some((offer) => offer.whole.has(id))
+  }
+
+  async #confirm(contexts: readonly Offer[]): Promise<void> {
+    const transcript = this.#transcript
+    if (transcript.path !== undefined) await this.#unseen.settle(contexts)
+    if (this.#stopped || transcript.proven) return
+    for (const offer of contexts) this.#o.mesh.surfaced(this.#offers.take(idsOf(offer)).whole)
+  }
+
+  async #refresh(): Promise<void> {
+    const { transcript } = (await this.#o.refresh?.()) ?? {}
+    if (transcript !== undefined && !this.#hooksTell) this.#transcript.path = transcript
+  }
+
+  /** Out of the inbox while under way, so that check_messages does not show it a second time. */
+  #offer(way: Offer['way'], parts: Parts): Offer {
+    const { mesh, clock, ledger } = this.#o
+    const ids = parts.whole.map((message) => message.id)
+    for (const { id } of parts.cut) this.#announced.add(id)
+    const offer = this.#offers.add(way, parts, clock.now())
+    if (ids.length > 0) ledger?.record({ offered: ids })
+    mesh.inbox.remove(ids)
+    return offer
+  }
+
   #surfaced(ids: readonly MessageId[]): void {
     this.#offers.take(ids)
     this.#guard.forget(ids)
     this.#held.forget(ids)
-    for (const id of ids) for (const set of [this.#announced, this.#lost, this.#due, this.#inherited]) set.delete(id)
+    for (const id of ids) for (const set of [this.#announced, this.#alone, this.#lost, this.#due, this.#inherited]) set.delete(id)
     this.#remember(ids)
   }
 
@@ -272,26 +322,20 @@ export class Delivery {
     if (messages.length === 0) return
     for (const { id } of messages) this.#inherited.delete(id)
     mesh.inbox.remove(messages.map((message) => message.id))
-    const offer = this.#offers.add('socket', messages, clock.now())
-    void this.#unseen.findShown([offer]).then(() => this.#unseen.lookLater())
+    const offer = this.#offers.add('socket', { whole: messages, cut: [] }, clock.now())
+    void this.#unseen.settle([offer]).then(() => this.#unseen.lookLater())
   }
 
   async #postBatch(path: WakePath): Promise<void> {
-    const { mesh, notices, news, log, clock, ledger } = this.#o
+    const { notices, news, log, clock } = this.#o
     const batch = firstBatch(
       this.#showable(),
       this.#offers.turns.map((offer) => offer.priority),
+      this.#alone,
     )
     this.#posting = true
     this.#pace.spend()
-    // Out of the inbox while under way, so that check_messages does not show it a second time.
-    const whole = batch.filter((message) => fits(message, maxText))
-    const ids = whole.map((message) => message.id)
-    const cut = batch.filter((message) => !whole.includes(message))
-    mesh.inbox.remove(ids)
-    for (const { id } of cut) this.#announced.add(id)
-    const offer = this.#offers.add(path.name, whole, clock.now())
-    ledger?.record({ offered: ids })
+    const offer = this.#offer(path.name, partsOf(batch, maxText))
     const told = notices.drain()
     const changes = news.drain()
     try {
@@ -300,10 +344,9 @@ export class Delivery {
     } catch (error) {
       log('warn', 'path_refused', { path: path.name, error: error instanceof Error ? error.name : 'unknown', messages: batch.length })
       this.#paths.refused(path.name)
-      for (const { id } of cut) this.#announced.delete(id)
       told.giveBack()
       changes.giveBack()
-      this.#giveBack([offer])
+      this.#giveBack(this.#offers.take(idsOf(offer)))
     }
     this.#posting = false
     this.#unseen.lookLater()
@@ -311,18 +354,42 @@ export class Delivery {
   }
 
   #takeBack(offers: readonly Offer[]): void {
-    for (const { way } of offers) if (way !== 'context') this.#paths.unseen(way, this.#activity !== 'idle')
-    this.#giveBack(offers)
+    for (const way of new Set(offers.map((offer) => offer.way))) if (way !== 'context') this.#paths.unseen(way, this.#activity !== 'idle')
+    this.#giveBack(this.#offers.take(offers.flatMap(idsOf)))
     this.look()
   }
 
-  /** The messages of these offers wait again, oldest first, and may now go by any path. */
-  #giveBack(offers: readonly Offer[]): void {
-    const ids = offers.flatMap((offer) => [...offer.messages.keys()])
-    if (ids.length === 0) return
-    const back = this.#offers.take(ids)
-    for (const { id } of back) this.#lost.add(id)
-    this.#o.ledger?.record({ withdrawn: ids })
-    this.#o.mesh.inbox.restore(back)
+  #missed(parts: Parts): void {
+    this.#giveBack(parts)
+    this.look()
+  }
+
+  /** These were not shown: they wait again, oldest first, and may now go by any path. */
+  #giveBack({ whole, cut }: Parts): void {
+    for (const { id } of cut) this.#announced.delete(id)
+    for (const { id } of [...whole, ...cut]) {
+      this.#lost.add(id)
+      this.#shown.delete(id)
+    }
+    if (whole.length === 0) return
+    this.#o.ledger?.record({ withdrawn: whole.map((message) => message.id) })
+    this.#o.mesh.inbox.restore(whole)
+  }
+
+  /** A hook of the session's user kept a turn from the model. What stood in it alone waits for check_messages; of several each comes again alone. */
+  #keptBack(parts: Parts): void {
+    const messages = [...parts.whole, ...parts.cut]
+    this.#giveBack(parts)
+    for (const message of messages) {
+      const { id } = message
+      if (this.#transcript.alone(id)) {
+        this.#announced.add(id)
+        this.#o.mesh.held([message])
+      } else this.#alone.add(id)
+      this.#transcript.forget(id)
+      this.#lost.delete(id)
+    }
+    this.#o.log('warn', 'turn_kept_by_hook', { messages: messages.length })
+    this.look()
   }
 }

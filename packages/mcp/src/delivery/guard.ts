@@ -19,6 +19,8 @@ export interface Budget {
 /** What nobody at work reaches, and a loop within minutes. */
 export const defaultBudget: Budget = { messages: 300, answers: 40, thread: 60, windowMs: 600_000, hops: 16 }
 
+const mostAccounts = 512
+
 /** Whose messages wait, and how many. */
 interface HeldBack {
   readonly whose: string
@@ -50,11 +52,11 @@ export class Guard {
     const tooManyAnswers = hops > 0 && peer.count('answers', now, since) > answers
     if (tooMany || tooManyAnswers || hops > peer.hops) peer.hold(id)
     else peer.holdBehind(id)
+    this.#forgetQuiet(since)
     if (hops === 0) return
     const together = this.#of(this.#byThread, this.#threads.of(message), from.name)
     if (together.count('answers', now, since) > thread) together.hold(id)
     else together.holdBehind(id)
-    this.#forgetQuiet(since)
   }
 
   holds(message: ReceivedMessage): boolean {
@@ -82,10 +84,12 @@ export class Guard {
     return [...this.#peers.values(), ...this.#byThread.values()]
   }
 
-  /** Threads without end would be kept without end. */
+  /** Threads, and sessions that live for one command, come without end. */
   #forgetQuiet(since: number): void {
-    if (this.#byThread.size <= 512) return
-    for (const [thread, account] of this.#byThread) if (account.isQuiet(since)) this.#byThread.delete(thread)
+    for (const accounts of [this.#peers, this.#byThread] as Map<string, Account>[]) {
+      if (accounts.size <= mostAccounts) continue
+      for (const [key, account] of accounts) if (account.isQuiet(since)) accounts.delete(key)
+    }
   }
 
   #of<K>(accounts: Map<K, Account>, key: K, name: string): Account {

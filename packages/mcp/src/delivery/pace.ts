@@ -30,7 +30,8 @@ export class Pace {
 
   #refill(): void {
     const now = this.#clock.now()
-    this.#tokens = Math.min(burst, this.#tokens + (now - this.#since) / refillMs)
+    // A clock that was set back must not make everything wait.
+    this.#tokens = Math.min(burst, this.#tokens + Math.max(0, now - this.#since) / refillMs)
     this.#since = now
   }
 }

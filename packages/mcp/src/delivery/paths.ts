@@ -78,11 +78,12 @@ export class Paths {
     Object.assign(record, { state: 'fails', at: now, restUntil: now + record.rest, rest: Math.min(record.rest * 2, longestRest) })
   }
 
-  /** What went by it was not seen: it rests where another path can take over, and is tried again where none can. */
+  /** What went by it was not seen: it rests where another path can take over, or where it was not seen twice; else it is tried again at once. */
   unseen(name: PathName, working: boolean): void {
+    const first = this.#of(name)?.rest === shortestRest
     this.refused(name)
     const record = this.#of(name)
-    if (record && !this.choose(working)) record.restUntil = 0
+    if (record && first && !this.choose(working)) record.restUntil = 0
   }
 
   report(): PathReport[] {

@@ -2,35 +2,104 @@ import { open } from 'node:fs/promises'
 import type { MessageId } from '@claudemesh/protocol'
 
 const tail = 8 * 1024 * 1024
+const remembered = 8192
 
-/** What a transcript of Claude Code says of a message: it stands in the conversation, it waits in the session's queue, or nothing. */
-export type Trace = 'shown' | 'queued'
+/** What a transcript of Claude Code says of a message: it stands in the conversation, it waits in the session's queue, or a hook of the user kept it from the model. */
+export type Trace = 'shown' | 'queued' | 'kept'
 
-/** Looks for the ids in the last 8 MB of a transcript. An unreadable one says nothing. */
-export async function findInTranscript(path: string, ids: readonly MessageId[]): Promise<Map<MessageId, Trace>> {
-  const traces = new Map<MessageId, Trace>()
-  for (const line of (await readTail(path)).split('\n')) {
-    const named = ids.filter((id) => line.includes(id))
-    if (named.length === 0) continue
-    const trace = traceOf(line)
-    if (trace === undefined) continue
-    for (const id of named) {
-      if (traces.get(id) === 'shown') continue
-      if (trace === 'removed') traces.delete(id)
-      else traces.set(id, trace)
-    }
+interface File {
+  readonly path: string
+  offset: number | undefined
+}
+
+/** What Claude Code writes down of a session, read as it grows. Of more than 8 MB at once the last count. */
+export class Transcript {
+  readonly #traces = new Map<MessageId, { readonly trace: Trace; readonly alone: boolean }>()
+  #file: File | undefined
+  #reading: Promise<void> = Promise.resolve()
+  #readable = false
+  #proven = false
+
+  get path(): string | undefined {
+    return this.#file?.path
   }
-  return traces
+
+  /** It goes on in another file: what stands in the last one was shown all the same. */
+  set path(path: string) {
+    const last = this.#file
+    if (path === last?.path) return
+    this.#file = { path, offset: undefined }
+    if (last) this.#reading = this.#reading.then(() => this.#more(last))
+  }
+
+  /** Whether its word counts at all. */
+  get readable(): boolean {
+    return this.#readable
+  }
+
+  /** It is written as expected: then its silence says something, too. */
+  get proven(): boolean {
+    return this.#readable && this.#proven
+  }
+
+  trace(id: MessageId): Trace | undefined {
+    return this.#traces.get(id)?.trace
+  }
+
+  /** Whether the newest word on it speaks of no other message. */
+  alone(id: MessageId): boolean {
+    return this.#traces.get(id)?.alone ?? true
+  }
+
+  forget(id: MessageId): void {
+    this.#traces.delete(id)
+  }
+
+  /** Takes in what was written since. */
+  read(): Promise<void> {
+    const file = this.#file
+    if (file) this.#reading = this.#reading.then(() => this.#more(file))
+    return this.#reading
+  }
+
+  async #more(file: File): Promise<void> {
+    const more = await readFrom(file)
+    this.#readable = more !== undefined
+    if (!more) return
+    // A line that is being written is read when it is whole.
+    const end = more.bytes.lastIndexOf('\n') + 1
+    file.offset = more.from + end
+    for (const line of more.bytes.toString('utf8', 0, end).split('\n')) this.#take(line)
+  }
+
+  #take(line: string): void {
+    const ours = line.includes('peer-message ')
+    if (!ours && (this.#proven || !/"user"|blocked by hook/.test(line))) return
+    const trace = traceOf(line)
+    if (trace === 'shown' || trace === 'kept') this.#proven = true
+    if (trace === undefined || !ours) return
+    const ids = new Set([...line.matchAll(/ id=\\*"([A-Za-z0-9_-]{22})\\*"/g)].map(([, id]) => id as MessageId))
+    for (const id of ids) this.#note(id, trace, ids.size === 1)
+  }
+
+  #note(id: MessageId, trace: Trace | 'removed', alone: boolean): void {
+    if (this.trace(id) === 'shown') return
+    this.#traces.delete(id)
+    if (trace !== 'removed') this.#traces.set(id, { trace, alone })
+    const [oldest] = this.#traces.keys()
+    if (this.#traces.size > remembered && oldest !== undefined) this.#traces.delete(oldest)
+  }
 }
 
 interface Line {
   readonly type?: string
   readonly operation?: string
+  readonly content?: unknown
   readonly attachment?: { readonly type?: string }
   readonly message?: { readonly content?: unknown }
 }
 
-/** Only what Claude Code itself put before the model counts: a tool's result or an answer may quote an id. */
+/** Only what Claude Code itself put before the model counts: a tool's result, an answer or the record of a hook may quote an id. */
 function traceOf(text: string): Trace | 'removed' | undefined {
   let line: Line
   try {
@@ -38,21 +107,34 @@ function traceOf(text: string): Trace | 'removed' | undefined {
   } catch {
     return undefined
   }
-  if (line.type === 'queue-operation') return line.operation === 'enqueue' ? 'queued' : 'removed'
-  if (line.type === 'attachment') return 'shown'
-  return line.type === 'user' && !isToolResult(line.message?.content) ? 'shown' : undefined
+  switch (line.type) {
+    case 'queue-operation':
+      return line.operation === 'enqueue' ? 'queued' : 'removed'
+    case 'system':
+      return /^\w+ operation blocked by hook/.test(String(line.content)) ? 'kept' : undefined
+    case 'attachment':
+      return isHookRecord(line.attachment?.type) ? undefined : 'shown'
+    case 'user':
+      return isToolResult(line.message?.content) ? undefined : 'shown'
+    default:
+      return undefined
+  }
 }
+
+/** What a hook said is written down whether or not the model got it. */
+const isHookRecord = (type = '') => type.startsWith('hook_') && type !== 'hook_additional_context'
 
 const isToolResult = (content: unknown) => Array.isArray(content) && content.some((block: { type?: string }) => block.type === 'tool_result')
 
-async function readTail(path: string): Promise<string> {
+/** What stands there from the offset on, or at its end; undefined when it cannot be read. */
+async function readFrom({ path, offset }: File): Promise<{ bytes: Buffer; from: number } | undefined> {
   try {
     await using file = await open(path)
     const { size } = await file.stat()
-    const length = Math.min(size, tail)
-    const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length)
-    return buffer.toString('utf8')
+    const from = Math.max(size - tail, offset === undefined || offset > size ? 0 : offset)
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from)
+    return { bytes: buffer.subarray(0, bytesRead), from }
   } catch {
-    return ''
+    return undefined
   }
 }
