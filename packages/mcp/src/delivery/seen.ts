@@ -1,6 +1,7 @@
 import type { Clock, MessageId } from '@claudemesh/protocol'
 import type { Parts } from './offers.ts'
-import type { Trace, Transcript } from './transcript.ts'
+import type { Trace } from './trace.ts'
+import type { Transcript } from './transcript.ts'
 
 /** A hook sees a prompt some hundredths of a second before the model is asked. */
 const believedAfter = 1000

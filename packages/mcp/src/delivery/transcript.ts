@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises'
 import type { MessageId } from '@claudemesh/protocol'
+import { traceOf, type Trace } from './trace.ts'
 
 const tail = 8 * 1024 * 1024
 const remembered = 8192
-
-/** What a transcript of Claude Code says of a message: it stands in the conversation, it waits in the session's queue, or a hook of the user kept it from the model. */
-export type Trace = 'shown' | 'queued' | 'kept'
+/** Within JSON. The text of a peer cannot begin a frame, so that none vouches for the message of another. */
+const framed = /<peer-message [^<>]*? id=\\*"([A-Za-z0-9_-]{22})\\*"/g
 
 interface File {
   readonly path: string
@@ -78,7 +78,7 @@ export class Transcript {
     const trace = traceOf(line)
     if (trace === 'shown' || trace === 'kept') this.#proven = true
     if (trace === undefined || !ours) return
-    const ids = new Set([...line.matchAll(/ id=\\*"([A-Za-z0-9_-]{22})\\*"/g)].map(([, id]) => id as MessageId))
+    const ids = new Set([...line.matchAll(framed)].map(([, id]) => id as MessageId))
     for (const id of ids) this.#note(id, trace, ids.size === 1)
   }
 
@@ -90,41 +90,6 @@ export class Transcript {
     if (this.#traces.size > remembered && oldest !== undefined) this.#traces.delete(oldest)
   }
 }
-
-interface Line {
-  readonly type?: string
-  readonly operation?: string
-  readonly content?: unknown
-  readonly attachment?: { readonly type?: string }
-  readonly message?: { readonly content?: unknown }
-}
-
-/** Only what Claude Code itself put before the model counts: a tool's result, an answer or the record of a hook may quote an id. */
-function traceOf(text: string): Trace | 'removed' | undefined {
-  let line: Line
-  try {
-    line = JSON.parse(text) as Line
-  } catch {
-    return undefined
-  }
-  switch (line.type) {
-    case 'queue-operation':
-      return line.operation === 'enqueue' ? 'queued' : 'removed'
-    case 'system':
-      return /^\w+ operation blocked by hook/.test(String(line.content)) ? 'kept' : undefined
-    case 'attachment':
-      return isHookRecord(line.attachment?.type) ? undefined : 'shown'
-    case 'user':
-      return isToolResult(line.message?.content) ? undefined : 'shown'
-    default:
-      return undefined
-  }
-}
-
-/** What a hook said is written down whether or not the model got it. */
-const isHookRecord = (type = '') => type.startsWith('hook_') && type !== 'hook_additional_context'
-
-const isToolResult = (content: unknown) => Array.isArray(content) && content.some((block: { type?: string }) => block.type === 'tool_result')
 
 /** What stands there from the offset on, or at its end; undefined when it cannot be read. */
 async function readFrom({ path, offset }: File): Promise<{ bytes: Buffer; from: number } | undefined> {
