@@ -21,8 +21,9 @@ const benches: Record<string, () => Promise<Row[]>> = {
   start: async () => (await import('./start.ts')).startBench(),
 }
 
-/** With the real Claude Code, which they install (some 400 MB): only when named. */
-const withClaude: Record<string, () => Promise<Row[]>> = {
+/** With gigabytes on the disk, or with the real Claude Code, which they install (some 400 MB): only when named. */
+const whenNamed: Record<string, () => Promise<Row[]>> = {
+  filled: async () => (await import('./filled.ts')).filledBench(),
   tokens: async () => (await import('./tokens.ts')).tokensBench(),
   wake: async () => (await import('./wake.ts')).wakeBench(),
 }
@@ -30,7 +31,7 @@ const withClaude: Record<string, () => Promise<Row[]>> = {
 const args = process.argv.slice(2)
 const json = args.includes('--json')
 const names = args.filter((a) => !a.startsWith('--'))
-const all = { ...benches, ...withClaude }
+const all = { ...benches, ...whenNamed }
 const unknown = names.find((name) => !(name in all))
 if (unknown !== undefined) {
   console.error(`no bench ${JSON.stringify(unknown)}; there are: ${Object.keys(all).join(' ')}`)
@@ -38,7 +39,7 @@ if (unknown !== undefined) {
 }
 const rows: Row[] = []
 for (const [name, bench] of Object.entries(all)) {
-  if (names.length === 0 ? name in withClaude : !names.includes(name)) continue
+  if (names.length === 0 ? name in whenNamed : !names.includes(name)) continue
   if (process.stderr.isTTY) process.stderr.write(`measuring ${name} …\n`)
   rows.push(...(await bench()))
 }

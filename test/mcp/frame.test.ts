@@ -96,6 +96,12 @@ test('the attributes tell who, to whom and how urgent; plaintext is said to be u
   expect(parse(framePeerMessages([message({ from: { ...from, name: 'unverified' }, verified: false })]))[0]?.attributes['verified']).toMatch(/^NO/)
 })
 
+test('what a sender may write of any length beside its text is cut', () => {
+  const [frame] = parse(framePeerMessages([message({ to: `@${'t'.repeat(60_000)}`, re: 'r'.repeat(60_000) })]))
+  expect(frame?.attributes['to']).toBe(`@${'t'.repeat(299)}…`)
+  expect(frame?.attributes['re']).toBe(`${'r'.repeat(300)}…`)
+})
+
 test.for<[string, FrameOptions]>([
   ['x'.repeat(100), { maxText: 10 }],
   ['\u{e0041}'.repeat(20), { maxText: 25 }],
