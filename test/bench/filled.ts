@@ -1,4 +1,4 @@
-// What a store that holds millions of messages still takes, beside an empty one: with PostgreSQL's own settings, and with those that the operations page of the README names.
+// What a store that holds millions of messages still takes, beside an empty one: with PostgreSQL's own settings, and with those that the README names.
 import postgres from 'postgres'
 import { openStore } from '@claudemesh/drivers'
 import { postgresUrl, startPostgres } from '../harness/postgres.ts'
