@@ -8,6 +8,7 @@ import { sql } from 'drizzle-orm'
 import postgres from 'postgres'
 import { openStore } from '@claudemesh/drivers'
 import { postgresUrl, startPostgres } from '../harness/postgres.ts'
+import { configure } from './configure.ts'
 import { measure } from './relay/measure.ts'
 import { nodeServer } from './relay/servers.ts'
 import { percentile, ratioRow, type Row } from './table.ts'
@@ -40,11 +41,9 @@ const logSegments = 60
 
 /** A server that has run for a while takes old files of its log again; a fresh one writes each 16 MB of zeros first, and lets a batch wait for that. */
 async function runIn(url: string): Promise<void> {
-  const server = postgres(url, { max: 1 })
-  await server.unsafe("alter system set min_wal_size = '2GB'")
   // No checkpoint of its own in the seconds that are measured.
-  await server.unsafe("alter system set max_wal_size = '8GB'")
-  await server.unsafe('select pg_reload_conf()')
+  await configure(url, { min_wal_size: '2GB', max_wal_size: '8GB' })
+  const server = postgres(url, { max: 1 })
   await server.unsafe('create table written (x int)')
   for (let i = 0; i < logSegments; i++) {
     await server.unsafe('insert into written values (1)')

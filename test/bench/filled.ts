@@ -2,6 +2,7 @@
 import postgres from 'postgres'
 import { openStore } from '@claudemesh/drivers'
 import { postgresUrl, startPostgres } from '../harness/postgres.ts'
+import { configure } from './configure.ts'
 import { measure } from './relay/measure.ts'
 import { nodeServer } from './relay/servers.ts'
 import { ratioRow, type Row } from './table.ts'
@@ -18,7 +19,7 @@ export async function filledBench(): Promise<Row[]> {
   const url = await postgresUrl(server.url)
   await fill(url)
   const filled = await acked(url)
-  await set(server.url, roomy)
+  await configure(server.url, roomy)
   await server.stop('fast')
   await server.start()
   return [
@@ -47,11 +48,5 @@ async function fill(url: string): Promise<void> {
   }
   await sql.unsafe('vacuum analyze')
   await sql.unsafe('checkpoint')
-  await sql.end()
-}
-
-async function set(url: string, settings: Readonly<Record<string, string>>): Promise<void> {
-  const sql = postgres(url, { max: 1 })
-  for (const [name, value] of Object.entries(settings)) await sql.unsafe(`alter system set ${name} = '${value}'`)
   await sql.end()
 }

@@ -2,11 +2,10 @@ import { execFileSync } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Mesh } from '@claudemesh/client'
-import type { MessageId } from '@claudemesh/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Headless } from './harness/headless.ts'
 import { textOf } from './harness/messages-api.ts'
-import { present, World } from './harness/world.ts'
+import { hears, present, World } from './harness/world.ts'
 
 let world: World
 let ann: Mesh
@@ -15,19 +14,6 @@ beforeAll(async () => {
   ann = await world.peer('Ann')
 })
 afterAll(() => world[Symbol.asyncDispose]())
-
-type Word = 'held' | 'proven'
-
-/** Settles when the recipient said this of the message. */
-function hears(word: Word, id: MessageId): Promise<void> {
-  return new Promise((resolve) => {
-    const off = ann.on('delivery', (update) => {
-      if (update.id !== id || update[word] !== true) return
-      off()
-      resolve()
-    })
-  })
-}
 
 /** How often a text stands before the model in the newest state of the conversation. */
 function times(session: string, text: string): number {
@@ -44,7 +30,7 @@ test('where no hook calls, the transcript tells what was shown: each message sta
   await bob.turn('[[say here]]')
   for (const message of ['the first word', 'the second word']) {
     const { id } = await ann.send({ to: 'Bob', message })
-    await hears('proven', id)
+    await hears(ann, 'proven', id)
   }
   await bob.turn('[[say done]]')
   expect(times('bob', 'the first word')).toBe(1)
@@ -58,10 +44,10 @@ test('what a hook of the user keeps from the model is not called surfaced: its s
   await present(ann, 'Cal')
   await cal.turn('[[say here]]')
   const { id } = await ann.send({ to: 'Cal', message: 'some contraband' })
-  await hears('held', id)
+  await hears(ann, 'held', id)
   expect(await ann.status(id)).toMatchObject({ recipients: [{ rung: 'received', held: true }] })
   expect(times('cal', 'contraband')).toBe(0)
-  const read = hears('proven', id)
+  const read = hears(ann, 'proven', id)
   const answers = await cal.turn('[[call mcp__plugin_claudemesh_mesh__check_messages {}]] [[say done]]')
   expect(answers.join('\n')).toContain('some contraband')
   await read
@@ -87,7 +73,7 @@ test('what comes while a subagent works is put before the session’s own model,
   const received = new Promise<void>((resolve) => ann.on('delivery', ({ rung }) => rung === 'received' && resolve()))
   const { id } = await ann.send({ to: 'Dan', message: 'for your own model' })
   await received
-  const read = hears('proven', id)
+  const read = hears(ann, 'proven', id)
   await gate.close()
   await ended
   await read

@@ -1,9 +1,8 @@
 import type { Mesh } from '@claudemesh/client'
-import type { MessageId } from '@claudemesh/protocol'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Headless } from './harness/headless.ts'
 import { Terminal } from './harness/terminal.ts'
-import { present, World } from './harness/world.ts'
+import { hears, present, World } from './harness/world.ts'
 
 let world: World
 let ann: Mesh
@@ -13,21 +12,10 @@ beforeAll(async () => {
 })
 afterAll(() => world[Symbol.asyncDispose]())
 
-/** Settles when the recipient proved that its model has seen the message. */
-function proven(id: MessageId): Promise<void> {
-  return new Promise((resolve) => {
-    const off = ann.on('delivery', (update) => {
-      if (update.id !== id || update.proven !== true) return
-      off()
-      resolve()
-    })
-  })
-}
-
 /** Sends it and waits for the proof; then how often it stands in what the model was shown. */
 async function deliver(to: string, session: string, message: string): Promise<number> {
   const { id } = await ann.send({ to, message })
-  await proven(id)
+  await hears(ann, 'proven', id)
   const request = await world.api.until(session, message, (one) => one.text.includes(message))
   return JSON.stringify(request.body.messages).split(message).length - 1
 }

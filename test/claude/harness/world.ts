@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Mesh } from '@claudemesh/client'
-import { systemClock } from '@claudemesh/protocol'
+import { systemClock, type MessageId } from '@claudemesh/protocol'
 import { loadConfig } from '../../../apps/cli/src/home/config.ts'
 import { pickMesh } from '../../../apps/cli/src/home/meshes.ts'
 import { connectMesh } from '../../../apps/cli/src/session/connect.ts'
@@ -87,5 +87,16 @@ export function present(mesh: Mesh, ...names: string[]): Promise<void> {
     }
     const off = mesh.on('peer', look)
     look()
+  })
+}
+
+/** Settles when the recipient says this of the message: that it is held, or proof that its model has seen it. */
+export function hears(sender: Mesh, word: 'held' | 'proven', id: MessageId): Promise<void> {
+  return new Promise((resolve) => {
+    const off = sender.on('delivery', (update) => {
+      if (update.id !== id || update[word] !== true) return
+      off()
+      resolve()
+    })
   })
 }
